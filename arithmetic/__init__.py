@@ -1,0 +1,1 @@
+"""Arithmetic below the protocol: residues mod 2^b, fixed point, the prime field, the vector layout."""

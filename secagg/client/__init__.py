@@ -1,0 +1,4 @@
+"""The client's side: one module a protocol round, each a pure step from one state to the next.
+
+AwaitingCohort | CarryingKeys --r1--> AwaitingShares --r2--> AwaitingSurvivors --r4--> CarryingKeys
+"""

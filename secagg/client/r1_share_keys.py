@@ -1,0 +1,114 @@
+"""r1, client: check the cohort one was shown, then share one's two secrets among one's neighbours.
+
+Decides: whether this view of the cohort can be an honest one. Nothing secret leaves before every check
+has passed.
+Refuses to know: the model and the configuration; only their digests come in, and bind everything that
+follows.
+"""
+
+from arithmetic.field import to_bytes
+from secagg.client.states import AwaitingCohort, AwaitingShares, CarryingKeys
+from secagg.errors import CohortTooSmall, Misbehaviour, OutOfTurn, SuspectServer
+from secagg.masks import commit
+from secagg.messages import CohortAnnounced, PublicKeys, SharesSealed, cohort_digest
+from secagg.params import SESSION_BYTES, Agreement
+from secagg.primitives import BadKey, Entropy, agree, check_public_key, derive_key, same, seal
+from secagg.shamir import SECRET_BYTES, split
+
+
+def share_keys(
+    state: AwaitingCohort | CarryingKeys,
+    cohort: CohortAnnounced,
+    model_digest: bytes,
+    config_digest: bytes,
+    entropy: Entropy,
+) -> tuple[AwaitingShares, SharesSealed]:
+    """Share the mask key and a fresh self-mask seed; each neighbour's shares are sealed to it alone.
+
+    Args:
+        state: consumed.
+        cohort: the keys of the cohort as the server shows them.
+        model_digest: of the model that came with the request, 32 bytes.
+        config_digest: of the training configuration that came with it.
+        entropy: source of the seed and of the sharing polynomials.
+
+    Raises:
+        OutOfTurn: a session other than the one the keys were made for.
+        SuspectServer: a view that no honest server shows.
+        CohortTooSmall: too few clients to hide among.
+        Misbehaviour: a neighbour's key has low order.
+    """
+    _check_session(state, cohort.session.identifier)
+    index = _own_index(cohort.keys, state.keys.public)
+    agreement = Agreement(
+        cohort.session, cohort.advertised, cohort.cohort_digest, model_digest, config_digest
+    )
+    peers = _checked_peers(cohort, index, agreement)
+    context, params = agreement.context, cohort.session.params
+
+    seed = entropy(SECRET_BYTES)
+    holders = sorted([index, *peers])
+    # Figure 4, round 1: "generate t-out-of-|U1| shares of s_u^SK and b_u"; here among N(u) and u itself
+    # (Bell et al., CCS 2020, algorithm 2).
+    seed_shares = split(seed, holders, params.threshold, entropy)
+    key_shares = split(state.keys.mask.private, holders, params.threshold, entropy)
+    sealed = {}
+    for peer, keys in peers.items():
+        key = channel_key(state.keys.channel.private, keys.channel, context, sender=index, recipient=peer)
+        plaintext = to_bytes(key_shares[peer]) + to_bytes(seed_shares[peer])
+        sealed[peer] = seal(key, plaintext, share_label(context, index, peer))
+    following = AwaitingShares(
+        cohort.session.identifier, context, params, cohort.advertised, index, peers, state.keys, seed,
+        seed_shares[index],
+    )  # fmt: skip
+    return following, SharesSealed(commit(seed, context, index), sealed)
+
+
+def channel_key(private: bytes, public: bytes, context: bytes, sender: int, recipient: int) -> bytes:
+    """The key that seals one message from `sender` to `recipient`: one for each direction, used once."""
+    return derive_key(agree(private, public), "channel", context, sender, recipient)
+
+
+def share_label(context: bytes, sender: int, recipient: int) -> bytes:
+    """Associated data of sealed shares: session, model, configuration, sender and recipient."""
+    return context + sender.to_bytes(8, "big") + recipient.to_bytes(8, "big")
+
+
+def _check_session(state: AwaitingCohort | CarryingKeys, identifier: bytes) -> None:
+    if identifier == bytes(SESSION_BYTES):
+        raise OutOfTurn("the session has no identifier; the server must open a new one")
+    if isinstance(state, AwaitingCohort) and not same(identifier, state.invited):
+        raise OutOfTurn("the keys were made for another session; the server must invite again")
+    if isinstance(state, CarryingKeys) and same(identifier, state.finished):
+        raise OutOfTurn("this session is finished; the server must open a new one")
+
+
+def _own_index(keys: dict[int, PublicKeys], own: PublicKeys) -> int:
+    """The index under which the server shows this client's own keys."""
+    flat = [key for pair in keys.values() for key in (pair.mask, pair.channel)]
+    if len(set(flat)) != len(flat):
+        raise SuspectServer("one public key is shown twice in the cohort; nothing was shared")
+    for index, pair in keys.items():
+        if pair == own:
+            return index
+    raise SuspectServer("this client's own keys are missing from the cohort or altered; nothing was shared")
+
+
+def _checked_peers(cohort: CohortAnnounced, index: int, agreement: Agreement) -> dict[int, PublicKeys]:
+    """The neighbours' keys, once the cohort's size, digest and graph are what they must be."""
+    params = cohort.session.params
+    least = max(params.min_survivors, params.threshold)
+    if cohort.advertised < least:
+        raise CohortTooSmall("advertised keys", cohort.advertised, least)
+    if len(cohort.keys) == cohort.advertised and not same(cohort_digest(cohort.keys), cohort.cohort_digest):
+        raise SuspectServer("the cohort's digest does not belong to the keys shown; nothing was shared")
+    peers = {peer: keys for peer, keys in cohort.keys.items() if peer != index}
+    if tuple(sorted(peers)) != agreement.graph.neighbours(index):
+        raise SuspectServer("the keys shown are not those of this client's neighbours; nothing was shared")
+    for peer, keys in peers.items():
+        try:
+            check_public_key(keys.mask)
+            check_public_key(keys.channel)
+        except BadKey as error:
+            raise Misbehaviour(peer, f"client {peer}: {error}; nothing was shared") from error
+    return peers

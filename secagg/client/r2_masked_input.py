@@ -1,0 +1,82 @@
+"""r2, client: open the shares one was sent, then mask the vector.
+
+Decides: with whom masks are shared (the neighbours that completed r1) and that no vector leaves before
+every share has opened.
+Refuses to know: what the vector holds.
+"""
+
+from arithmetic.field import ELEMENT_BYTES
+from arithmetic.residues import pack
+from secagg.client.r1_share_keys import channel_key, share_label
+from secagg.client.states import AwaitingShares, AwaitingSurvivors
+from secagg.errors import CohortTooSmall, MalformedMessage, Misbehaviour, ParameterError, SuspectServer
+from secagg.masks import Residues, add_mask, pairwise_mask_seed, pairwise_sign, self_mask_seed
+from secagg.messages import InputMasked, SharesDelivered
+from secagg.primitives import BadCiphertext, unseal
+from secagg.shamir import parse_share
+
+
+def mask_input(
+    state: AwaitingShares, delivered: SharesDelivered, vector: Residues
+) -> tuple[AwaitingSurvivors, InputMasked]:
+    """Add the self mask and one pairwise mask a neighbour to `vector`, in place, and pack it.
+
+    Args:
+        state: consumed.
+        delivered: who completed r1, and their shares for this client.
+        vector: tensor part (d,) and scalar part (m,) as the session's parameters say; overwritten.
+
+    Raises:
+        SuspectServer: a list that no honest server sends.
+        CohortTooSmall: too few clients to hide among; nothing was masked.
+        Misbehaviour: a neighbour's shares do not open.
+        ParameterError: the vector is not of the agreed lengths.
+    """
+    params = state.params
+    if vector.tensor.size != params.tensor_length or vector.scalars.size != params.scalar_length:
+        raise ParameterError("the vector is not of the lengths the session agreed on; nothing was sent")
+    _check_view(state, delivered)
+    self_mask, mask_key = {state.index: state.own_share}, {}
+    for sender, sealed in delivered.sealed.items():
+        mask_key[sender], self_mask[sender] = _open(state, sender, sealed)
+    add_mask(vector, self_mask_seed(state.seed, state.context, state.index), 1)
+    for peer in delivered.sealed:
+        seed = pairwise_mask_seed(
+            state.keys.mask.private, state.peers[peer].mask, state.context, state.index, peer
+        )
+        add_mask(vector, seed, pairwise_sign(state.index, peer))
+    masked = InputMasked(pack(vector.tensor, params.modulus_bits), pack(vector.scalars, 64))
+    following = AwaitingSurvivors(
+        state.session, params, state.advertised, state.index, delivered.sharers, self_mask, mask_key
+    )
+    return following, masked
+
+
+def _check_view(state: AwaitingShares, delivered: SharesDelivered) -> None:
+    """Who shared keys must be a part of the cohort, hold this client, and match the shares that came."""
+    if delivered.size != state.advertised or state.index not in delivered.sharers:
+        raise SuspectServer("the list of clients that shared keys is not of this cohort; nothing was sent")
+    if set(delivered.sealed) != set(state.peers) & delivered.sharers:
+        raise SuspectServer("the shares delivered are not those of the neighbours named; nothing was sent")
+    least = state.params.min_survivors
+    if len(delivered.sharers) < least:
+        raise CohortTooSmall("shared keys", len(delivered.sharers), least)
+    if len(delivered.sealed) + 1 < state.params.threshold:
+        raise CohortTooSmall(
+            "of this neighbourhood shared keys", len(delivered.sealed) + 1, state.params.threshold
+        )
+
+
+def _open(state: AwaitingShares, sender: int, sealed: bytes) -> tuple[int, int]:
+    """The sender's shares of its mask key and of its self-mask seed."""
+    channel = state.peers[sender].channel
+    key = channel_key(
+        state.keys.channel.private, channel, state.context, sender=sender, recipient=state.index
+    )
+    try:
+        plaintext = unseal(key, sealed, share_label(state.context, sender, state.index))
+        return parse_share(plaintext[:ELEMENT_BYTES]), parse_share(plaintext[ELEMENT_BYTES:])
+    except (BadCiphertext, MalformedMessage) as error:
+        raise Misbehaviour(
+            sender, f"the shares of client {sender} do not open: {error}; nothing was sent"
+        ) from error

@@ -1,0 +1,102 @@
+"""The error tree of the protocol. Every error carries a stable `code` and one line: what happened, why,
+what to do.
+
+    ChorusError                (arithmetic.errors)
+      ParameterError  CONFIG   the caller's: parameters that cannot work together
+      RangeError      RANGE    the caller's: a number that must not enter the sum
+      ProtocolError
+        OutOfTurn         STATE    a message for a moment that is not now: repeated, skipped, stale
+        MalformedMessage  FORMAT   bytes that are not the message they claim to be
+        CohortTooSmall    QUORUM   fewer survivors than the threshold: nobody's fault, nothing is unmasked
+        SuspectServer     VIEW     the server showed something that an honest one never shows
+        Refused           POLICY   parameters below what this side accepts
+        Misbehaviour      CRYPTO   a peer's bytes do not check; `culprit` is its index
+        Unrecoverable     SHARE    enough shares came, but too many are false: a secret cannot be rebuilt
+
+What an error does (drop one reply, end the round, refuse to start) is decided where it is caught, never here.
+"""
+
+from arithmetic.errors import ChorusError, ParameterError, RangeError
+
+__all__ = [
+    "ChorusError",
+    "CohortTooSmall",
+    "MalformedMessage",
+    "Misbehaviour",
+    "OutOfTurn",
+    "ParameterError",
+    "ProtocolError",
+    "RangeError",
+    "Refused",
+    "SuspectServer",
+    "Unrecoverable",
+]
+
+
+class ProtocolError(ChorusError):
+    """Something in the course of a session went wrong."""
+
+    code = "STATE"
+
+
+class OutOfTurn(ProtocolError):
+    """A message that is not due at this moment: repeated, skipped, stale or from another session."""
+
+    code = "STATE"
+
+
+class MalformedMessage(ProtocolError):
+    """Bytes that are not the message they claim to be."""
+
+    code = "FORMAT"
+
+
+class SuspectServer(ProtocolError):
+    """The server showed a view that no honest server shows."""
+
+    code = "VIEW"
+
+
+class Refused(ProtocolError):
+    """Parameters below what this side accepts."""
+
+    code = "POLICY"
+
+
+class CohortTooSmall(ProtocolError):
+    """Fewer clients than the threshold completed a protocol round; nothing is unmasked.
+
+    Attributes:
+        survivors: how many completed it.
+        threshold: how many were needed.
+    """
+
+    code = "QUORUM"
+
+    def __init__(self, what: str, survivors: int, threshold: int) -> None:
+        super().__init__(
+            f"{survivors} clients {what}, {threshold} are needed; nothing was unmasked and the model is "
+            "unchanged. Wait for more clients, raise the deadline or lower the threshold"
+        )
+        self.survivors = survivors
+        self.threshold = threshold
+
+
+class Misbehaviour(ProtocolError):
+    """A peer's bytes do not check.
+
+    Attributes:
+        culprit: the peer's index in the cohort, 1..n.
+    """
+
+    code = "CRYPTO"
+
+    def __init__(self, culprit: int, what: str) -> None:
+        super().__init__(what)
+        self.culprit = culprit
+
+
+class Unrecoverable(ProtocolError):
+    """Enough shares came, but too many of them are false; the sum is not computed."""
+
+    code = "SHARE"

@@ -1,0 +1,210 @@
+"""What a session is agreed to be: cohort, graph, threshold, modulus, lengths; and the digest that binds
+all of it.
+
+Decides: which combinations can work (everything else is refused when the object is made) and what enters
+`context`.
+Refuses to know: what the vector holds, which clients take part, how messages travel.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from arithmetic.errors import ParameterError
+from arithmetic.fixed_point import FixedPoint
+from secagg.bounds import Adversary, derive_graph
+from secagg.encoding import Reader, Writer
+from secagg.graph import MOST_CLIENTS, Graph
+from secagg.primitives import DIGEST_BYTES, digest
+
+FORMAT_VERSION = 1
+CODE_VERSION = b"chorus secagg 1"
+SESSION_BYTES = 32
+LEAST_COHORT = 3
+MOST_LENGTH = 1 << 33
+_TAG_PARAMS = 0x50
+_ADVERSARIES = tuple(Adversary)
+
+
+@dataclass(frozen=True)
+class SecAggParams:
+    """Parameters of a session, the same for every client.
+
+    Attributes:
+        cohort: most clients that may take part, 3..2^20; the headroom of the modulus is proven for this many.
+        threshold: shares that rebuild a secret, 2..neighbours + 1. In a complete graph also the least
+        survivors.
+        neighbours: peers of a client in the secret-sharing graph; `cohort - 1` means the complete graph.
+        min_survivors: least clients in the sum; below it nothing is unmasked, threshold..cohort (complete
+        graph).
+        modulus_bits: b of the tensor part's modulus 2^b.
+        tensor_length: entries of the tensor part, >= 0.
+        scalar_length: 64-bit residues of the scalar part, >= 0.
+        adversary: what the server may be; `active` needs 2t > n + colluders and signed keys.
+
+    Raises:
+        ParameterError: a value out of range, or values that cannot work together.
+    """
+
+    cohort: int
+    threshold: int
+    neighbours: int
+    min_survivors: int
+    modulus_bits: int
+    tensor_length: int
+    scalar_length: int
+    adversary: Adversary = Adversary.CURIOUS
+
+    def __post_init__(self) -> None:
+        """Refuse whatever cannot work, before anyone sends anything."""
+        _within("cohort", self.cohort, LEAST_COHORT, MOST_CLIENTS)
+        _within("neighbours", self.neighbours, 2, self.cohort - 1)
+        if self.neighbours % 2 and self.neighbours < self.cohort - 1:
+            raise ParameterError(
+                f"neighbours = {self.neighbours} does not fit a cohort of any size; choose an even number, "
+                f"or {self.cohort - 1} for everybody"
+            )
+        _within("threshold", self.threshold, 2, self.neighbours + 1)
+        _within("min-survivors", self.min_survivors, LEAST_COHORT, self.cohort)
+        _within("tensor length", self.tensor_length, 0, MOST_LENGTH)
+        _within("scalar length", self.scalar_length, 0, MOST_LENGTH)
+        FixedPoint(self.modulus_bits, self.cohort, 1.0)
+
+    @classmethod
+    def complete(
+        cls, cohort: int, modulus_bits: int, tensor_length: int, scalar_length: int, threshold: int = 0
+    ) -> Self:
+        """A complete graph; `threshold` 0 means floor(2n/3) + 1 (Bonawitz et al., section 6.2)."""
+        chosen = threshold or 2 * cohort // 3 + 1
+        least = max(chosen, LEAST_COHORT)
+        return cls(cohort, chosen, cohort - 1, least, modulus_bits, tensor_length, scalar_length)
+
+    @classmethod
+    def derive(
+        cls,
+        cohort: int,
+        corrupt_fraction: float,
+        dropout_fraction: float,
+        adversary: Adversary,
+        modulus_bits: int,
+        tensor_length: int,
+        scalar_length: int,
+        security_bits: int = 40,
+        correctness_bits: int = 20,
+    ) -> Self:
+        """Neighbours and threshold from what the clients and the server may do (`bounds.derive_graph`)."""
+        found = derive_graph(
+            cohort, corrupt_fraction, dropout_fraction, adversary, security_bits, correctness_bits
+        )
+        neighbours = min(found.neighbours, cohort - 1)
+        survivors = cohort - int(dropout_fraction * cohort)
+        least = max(LEAST_COHORT, found.threshold if neighbours == cohort - 1 else survivors)
+        lengths = (modulus_bits, tensor_length, scalar_length)
+        return cls(cohort, found.threshold, neighbours, least, *lengths, adversary)
+
+    def graph(self, advertised: int, seed: bytes) -> Graph:
+        """The graph over the `advertised` <= cohort clients that sent keys; `seed` is public."""
+        if self.neighbours >= self.cohort - 1 or self.neighbours >= advertised - 1:
+            return Graph.complete(advertised)
+        return Graph.random_regular(advertised, self.neighbours, seed)
+
+    def to_bytes(self) -> bytes:
+        """Canonical form; two sides agree exactly when these bytes are equal."""
+        writer = Writer(_TAG_PARAMS, FORMAT_VERSION)
+        for number in (self.cohort, self.threshold, self.neighbours, self.min_survivors):
+            writer.number(number, 4)
+        writer.number(self.modulus_bits, 1).number(self.tensor_length, 8).number(self.scalar_length, 8)
+        return writer.number(_ADVERSARIES.index(self.adversary), 1).finish()
+
+    @classmethod
+    def from_bytes(cls, data: object) -> Self:
+        """The inverse of `to_bytes`.
+
+        Raises:
+            MalformedMessage: not these bytes.
+            ParameterError: these bytes, but values that cannot work.
+        """
+        reader = Reader(data, _TAG_PARAMS, FORMAT_VERSION, "parameters")
+        small = [reader.number(4) for _ in range(4)]
+        bits, tensor, scalars = reader.number(1), reader.number(8), reader.number(8)
+        adversary = _ADVERSARIES[reader.number(1, most=len(_ADVERSARIES) - 1)]
+        reader.finish()
+        return cls(small[0], small[1], small[2], small[3], bits, tensor, scalars, adversary)
+
+
+PARAMS_BYTES = 2 + 4 * 4 + 1 + 8 + 8 + 1
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of the protocol: its random identifier, the server round it serves, its parameters.
+
+    Raises:
+        ParameterError: an adversary this version holds nothing against.
+    """
+
+    identifier: bytes
+    server_round: int
+    params: SecAggParams
+
+    def __post_init__(self) -> None:
+        """Refuse a session that would promise what it does not do."""
+        if self.params.adversary is not Adversary.CURIOUS:
+            raise ParameterError(
+                "a session against an active server needs signed keys and the consistency check r3, which "
+                "this version does not have; choose adversary curious"
+            )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What every client must have been shown alike; `context` is its digest.
+
+    Attributes:
+        cohort_digest: of all advertised keys in order.
+        model_digest: of the model that came with the session.
+        config_digest: of the training configuration that came with it.
+    """
+
+    session: Session
+    advertised: int
+    cohort_digest: bytes
+    model_digest: bytes
+    config_digest: bytes
+
+    @property
+    def graph(self) -> Graph:
+        """The secret-sharing graph of this session."""
+        return self.session.params.graph(self.advertised, self.graph_seed)
+
+    @property
+    def graph_seed(self) -> bytes:
+        """Public, and fixed only once all keys are: nobody chooses neighbours after seeing the graph."""
+        return digest("graph", self.session.identifier, self.cohort_digest)
+
+    @property
+    def context(self) -> bytes:
+        """SHA-256 over all of it; enters every key derivation and every associated data.
+
+        Clients that were shown different sessions, models or configurations hold masks that do not cancel.
+        """
+        return digest(
+            "context",
+            CODE_VERSION,
+            self.session.identifier,
+            self.session.server_round.to_bytes(8, "big"),
+            self.session.params.to_bytes(),
+            self.graph.to_bytes(),
+            self.cohort_digest,
+            self.model_digest,
+            self.config_digest,
+        )
+
+
+def _within(name: str, value: int, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ParameterError(
+            f"{name} = {value} cannot work here; choose a whole number from {least} to {most}"
+        )
+
+
+__all__ = ["DIGEST_BYTES", "Adversary", "Agreement", "SecAggParams", "Session"]
