@@ -1,0 +1,37 @@
+"""The client's own log: which device trained, on how many examples. It stays with the client.
+
+Decides: where the line goes: standard output of the node, and in a simulation a file beside the run.
+Refuses to know: the server, which never gets any of it.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True)
+class LocalLog:
+    """One client's log; `path` is None on a real node."""
+
+    path: Path | None
+
+    @classmethod
+    def of(cls, run_config: Mapping[str, object], node_config: Mapping[str, object]) -> Self:
+        """The log of the client with these configurations."""
+        folder, partition = run_config.get("run-dir", ""), node_config.get("partition-id")
+        if not isinstance(folder, str) or not folder or partition is None or not Path(folder).is_dir():
+            return cls(None)
+        return cls(Path(folder) / "clients" / f"{partition}.jsonl")
+
+    def trained(self, purpose: str, server_round: int, device: str, examples: int) -> None:
+        """One line after local work."""
+        print(f"chorus client: {purpose} in server round {server_round} on {device}", flush=True)
+        if self.path is None or purpose != "training":
+            return
+        line = {"time": time.time(), "event": "trained", "server_round": server_round, "device": device}
+        self.path.parent.mkdir(exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line | {"examples": examples}) + "\n")

@@ -1,0 +1,19 @@
+"""What can go wrong above the protocol, on the server."""
+
+from arithmetic.errors import ChorusError, ConfigError
+
+
+class CohortIncomplete(ChorusError):
+    """The nodes awaited did not all connect before the deadline."""
+
+    code = "QUORUM"
+
+
+class NothingAggregated(ChorusError):
+    """No server round of the run could be aggregated: the model never changed."""
+
+    code = "QUORUM"
+
+
+class StrategyNotSupported(ConfigError):
+    """A strategy that needs to see single updates; the mean is all there is."""

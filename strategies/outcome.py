@@ -1,0 +1,94 @@
+"""From decoded sums to what a server round reports.
+
+Decides: which sums are divided by which. Refuses to know: where the sums come from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from arithmetic.errors import RangeError
+from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
+from wire.scalars import (
+    EVALUATION_EXAMPLES,
+    EVALUATION_LOSS,
+    TRAINING_LOSS,
+    WEIGHT,
+    WEIGHTS_CLAMPED,
+    exceeding_key,
+    metric_key,
+)  # fmt: skip
+
+Sums = Mapping[str, int | float]
+
+
+@dataclass(frozen=True)
+class TrainingMetrics:
+    """What a training session's scalars say.
+
+    Attributes:
+        weight: sum of the clients' weights, >= 1.
+        scale: max_examples / weight; turns the decoded sum into the weighted mean.
+        train_loss: mean training loss, weighted.
+        exceeding: entries above encoding bound * 4^-j, over the whole cohort.
+        weights_clamped: clients whose weight was clamped.
+        encoding_bound: bound the session ran with.
+        error_bound: largest rounding error of a coordinate of the mean.
+    """
+
+    weight: int
+    scale: float
+    train_loss: float
+    exceeding: tuple[int, ...]
+    weights_clamped: int
+    encoding_bound: float
+    error_bound: float
+
+    @property
+    def fields(self) -> dict[str, int | float]:
+        """For the event of the round."""
+        return {
+            "train_loss": self.train_loss,
+            "saturated": self.exceeding[0],
+            "weights_clamped": self.weights_clamped,
+            "encoding_bound": self.encoding_bound,
+            "error_bound": self.error_bound,
+        }
+
+
+def training_of(sums: Sums, survivors: int, codec: FixedPoint, max_examples: int) -> TrainingMetrics:
+    """Training metrics of a session.
+
+    Args:
+        sums: decoded scalars by name.
+        survivors: clients in the sum.
+        codec: the tensor part's encoding.
+        max_examples: weight that counts as 1.
+
+    Raises:
+        RangeError: the weights sum to nothing; there is no mean.
+    """
+    weight = int(sums[WEIGHT])
+    if weight < 1:
+        raise RangeError(
+            "the weights of all survivors sum to nothing, so there is no mean; the model is unchanged"
+        )
+    scale = max_examples / weight
+    return TrainingMetrics(
+        weight=weight,
+        scale=scale,
+        train_loss=sums[TRAINING_LOSS] / weight,
+        exceeding=tuple(int(sums[exceeding_key(step)]) for step in range(MAGNITUDE_STEPS)),
+        weights_clamped=int(sums[WEIGHTS_CLAMPED]),
+        encoding_bound=codec.bound,
+        error_bound=survivors * codec.step * scale,
+    )
+
+
+def evaluation_of(sums: Sums, metrics: tuple[str, ...]) -> dict[str, float]:
+    """Mean loss and metrics over all evaluation examples; empty when no client had any."""
+    examples = sums[EVALUATION_EXAMPLES]
+    if examples < 1:
+        return {}
+    means: dict[str, Any] = {"loss": sums[EVALUATION_LOSS] / examples}
+    return means | {metric: sums[metric_key(metric)] / examples for metric in metrics}

@@ -1,0 +1,367 @@
+"""SecureAggregation wraps a Flower strategy: the inner one picks the cohort and applies the mean, and
+never sees more than that.
+
+Decides: how a session's sum becomes one virtual reply that carries the cohort's weighted mean, and what
+happens to the model when a session fails (nothing). Evaluation rides in the same session and judges the
+model that came in; after the last server round one evaluation-only session judges the final model.
+Refuses to know: the protocol (`session` drives it) and torch.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+from numpy.typing import NDArray
+
+from arithmetic.errors import ChorusError
+from arithmetic.fixed_point import FixedPoint, next_bound
+from arithmetic.layout import VectorSpec
+from secagg.params import LEAST_COHORT, SecAggParams
+from strategies.cohort import await_cohort
+from strategies.errors import NothingAggregated, StrategyNotSupported
+from strategies.events import Emit, silent
+from strategies.outcome import evaluation_of, training_of
+from strategies.session import Deadlines, SessionDriver, SessionReport
+from strategies.supported import check_supported
+from wire.records import MODEL_KEY, pack_arrays
+from wire.rounds import ProtocolRound, Purpose
+from wire.scalars import ScalarLayout
+from wire.settings import (
+    ENCODING_BOUND,
+    LAYOUT_DIGEST,
+    MAX_EXAMPLES,
+    PURPOSE,
+    layout_digest,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How sessions are run.
+
+    Attributes:
+        cohort: clients to wait for, >= 3.
+        threshold: shares that rebuild a secret; 0 means two thirds of a neighbourhood, plus one.
+        neighbours: in the secret-sharing graph; 0 means everybody.
+        min_cohort: least clients in a sum.
+        modulus_bits: b of the tensor part.
+        encoding_bound: clamp of weight / max_examples * update in the first server round; adapts afterwards.
+        max_examples: largest weight; a client with more counts as this many, and is counted under the mask.
+        cohort_deadline: seconds to wait for the whole cohort.
+        deadlines: seconds for each protocol round.
+    """
+
+    cohort: int
+    threshold: int = 0
+    neighbours: int = 0
+    min_cohort: int = LEAST_COHORT
+    modulus_bits: int = 24
+    encoding_bound: float = 1.0
+    max_examples: int = 10_000
+    cohort_deadline: float = 120.0
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+    def params(self, cohort: int, tensor_length: int, scalar_length: int) -> SecAggParams:
+        """Parameters of a session with `cohort` clients.
+
+        Raises:
+            ParameterError: they cannot work together.
+        """
+        neighbours = min(self.neighbours or cohort - 1, cohort - 1)
+        # Bonawitz et al., section 6.2: t = floor(2n/3) + 1, here over a neighbourhood.
+        threshold = self.threshold or 2 * (neighbours + 1) // 3 + 1
+        least = threshold if neighbours == cohort - 1 else 2 * cohort // 3 + 1
+        lengths = (self.modulus_bits, tensor_length, scalar_length)
+        return SecAggParams(cohort, threshold, neighbours, max(self.min_cohort, least), *lengths)
+
+
+class SecureAggregation(Strategy):
+    """Secure aggregation around any Flower strategy that needs only the mean.
+
+    Args:
+        inner: FedAvg, FedProx, FedAdam, FedAvgM, FedYogi, FedAdagrad, or one the caller vouches for.
+        spec: layout of the model's arrays.
+        settings: how sessions are run.
+        metrics: names of the task's metrics, averaged over evaluation examples.
+        emit: receives events; ids and counts only.
+        mean_only: the caller vouches that `inner` needs only the mean.
+
+    Raises:
+        StrategyNotSupported: `inner` needs single updates.
+        ParameterError: the settings cannot work together.
+    """
+
+    def __init__(
+        self,
+        inner: Strategy,
+        spec: VectorSpec,
+        settings: Settings,
+        metrics: tuple[str, ...] = (),
+        emit: Emit = silent,
+        mean_only: bool = False,
+    ) -> None:
+        check_supported(inner, mean_only)
+        self.inner = inner
+        self.spec = spec
+        self.settings = settings
+        self.metrics = metrics
+        self.emit = emit
+        self.bound = settings.encoding_bound
+        self.aggregated: list[int] = []
+        self._last_failure = ""
+        self._driver: SessionDriver | None = None
+        self._known: frozenset[int] = frozenset()
+        self._mean: RecordDict | None = None
+        self._evaluated: MetricRecord | None = None
+        self._central: MetricRecord | None = None
+        for purpose in Purpose:
+            self._params(purpose, settings.cohort)
+
+    def summary(self) -> None:
+        """Log the inner strategy's own summary."""
+        self.inner.summary()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Run the whole session; the mean waits for `aggregate_train`, so no message is left to send.
+
+        Raises:
+            CohortIncomplete: the whole cohort never was there; later absences only fail their server round.
+            StrategyNotSupported: the inner strategy does not treat the cohort alike.
+        """
+        self._mean = self._evaluated = None
+        try:
+            self._await(grid)
+            asked = list(self.inner.configure_train(server_round, arrays, config, grid))
+            if asked:
+                nodes, chosen = _one_request(asked)
+                self._train(grid, nodes, arrays, chosen, server_round)
+        except StrategyNotSupported:
+            raise
+        except ChorusError as error:
+            if not self._known:
+                raise
+            self._failed(server_round, Purpose.TRAINING, error)
+        return []
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Hand the mean to the inner strategy as one reply; (None, None) keeps the model when the session
+        failed.
+        """
+        if self._mean is None:
+            return None, None
+        reply = Message(self._mean, 1, MessageType.TRAIN)
+        self._mean = None
+        arrays, metrics = self.inner.aggregate_train(server_round, [reply])
+        if arrays is None:
+            return None, metrics
+        self.aggregated.append(server_round)
+        return _record(self.spec.conform(_ndarrays(arrays))), metrics
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Evaluation rode in the training session: nothing to send."""
+        return []
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Federated metrics of the model that came into this server round."""
+        return self._evaluated
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Flower's loop, then one evaluation-only session.
+
+        In the result, `evaluate_metrics_clientapp[r]` judges the model after server round r; 0 is the
+        initial model.
+
+        Raises:
+            NothingAggregated: every server round failed.
+        """
+        config = ConfigRecord() if train_config is None else train_config
+        result = super().start(
+            grid, initial_arrays, num_rounds, timeout, config, evaluate_config, self._judged(evaluate_fn)
+        )
+        if not self.aggregated:
+            raise NothingAggregated(
+                f"none of {num_rounds} server rounds could be aggregated. The last reason: "
+                f"{self._last_failure}"
+            )
+        incoming = result.evaluate_metrics_clientapp
+        result.evaluate_metrics_clientapp = {r - 1: found for r, found in incoming.items()}
+        final = self.evaluate(grid, result.arrays, config, num_rounds)
+        if final is not None:
+            result.evaluate_metrics_clientapp[num_rounds] = final
+        return result
+
+    def evaluate(
+        self, grid: Grid, arrays: ArrayRecord, config: ConfigRecord, server_round: int
+    ) -> MetricRecord | None:
+        """An evaluation-only session of the whole cohort; None when it failed."""
+        purpose = Purpose.EVALUATION
+        try:
+            nodes = self._await(grid)
+            report, params = self._session(grid, nodes, arrays, config, server_round, purpose)
+        except ChorusError as error:
+            self._failed(server_round, purpose, error)
+            return None
+        named, _ = self._layout(purpose).decode(report.unmasked.total.scalars, params.cohort)
+        found = evaluation_of(named, self.metrics)
+        self._finished(server_round, purpose, report, found, {})
+        return MetricRecord(dict(found))
+
+    def _train(
+        self, grid: Grid, nodes: list[int], arrays: ArrayRecord, config: ConfigRecord, server_round: int
+    ) -> None:
+        """One training session: keep the mean for `aggregate_train` and the metrics for
+        `aggregate_evaluate`.
+        """
+        purpose = Purpose.TRAINING
+        report, params = self._session(grid, nodes, arrays, config, server_round, purpose)
+        total, codec = report.unmasked.total, FixedPoint(params.modulus_bits, params.cohort, self.bound)
+        named, integers = self._layout(purpose).decode(total.scalars, params.cohort)
+        survivors = len(report.unmasked.survivors)
+        metrics = training_of(named, survivors, codec, self.settings.max_examples)
+        means = np.array(integers, dtype=np.float64) / metrics.weight
+        model = self.spec.apply_mean(_ndarrays(arrays), codec.decode(total.tensor) * metrics.scale, means)
+        weighted_by = getattr(self.inner, "weighted_by_key", "num-examples")
+        record = MetricRecord({weighted_by: metrics.weight, "train_loss": metrics.train_loss})
+        self._mean = RecordDict({MODEL_KEY: _record(model), "metrics": record})
+        found = evaluation_of(named, self.metrics)
+        self._evaluated = MetricRecord(dict(found))
+        self._finished(server_round, purpose, report, found, metrics.fields)
+        self.bound = next_bound(self.bound, metrics.exceeding)
+
+    def _session(
+        self,
+        grid: Grid,
+        nodes: list[int],
+        arrays: ArrayRecord,
+        config: ConfigRecord,
+        server_round: int,
+        purpose: Purpose,
+    ) -> tuple[SessionReport, SecAggParams]:
+        params = self._params(purpose, len(nodes))
+        agreed = ConfigRecord(dict(config))
+        agreed[PURPOSE] = purpose.value
+        agreed[ENCODING_BOUND] = self.bound
+        agreed[MAX_EXAMPLES] = self.settings.max_examples
+        agreed[LAYOUT_DIGEST] = layout_digest(self.spec, self._layout(purpose))
+        model = pack_arrays(_ndarrays(arrays))
+        return self._driving(grid).run(params, nodes, model, agreed, server_round, purpose), params
+
+    def _driving(self, grid: Grid) -> SessionDriver:
+        if self._driver is None or self._driver.grid is not grid:
+            self._driver = SessionDriver(grid, self.settings.deadlines, self.emit)
+        return self._driver
+
+    def _await(self, grid: Grid) -> list[int]:
+        """The whole cohort at first; later whoever is there, as long as the session can succeed."""
+        least = self._params(Purpose.EVALUATION, self.settings.cohort).min_survivors
+        size = least if self._known else self.settings.cohort
+        nodes = await_cohort(grid, size, self.settings.cohort_deadline, self._known)
+        if not self._known:
+            self.emit("cohort_ready", nodes=nodes)
+            self._known = frozenset(nodes)
+        return nodes
+
+    def _layout(self, purpose: Purpose) -> ScalarLayout:
+        return ScalarLayout.of(purpose, self.metrics, self.spec.integer_length)
+
+    def _params(self, purpose: Purpose, cohort: int) -> SecAggParams:
+        tensor = self.spec.tensor_length if purpose is Purpose.TRAINING else 0
+        return self.settings.params(cohort, tensor, self._layout(purpose).length)
+
+    def _judged(
+        self, evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None
+    ) -> Callable[[int, ArrayRecord], MetricRecord | None] | None:
+        """Remember what the central test set said of the model that goes into the next server round."""
+        if evaluate_fn is None:
+            return None
+
+        def remembering(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+            self._central = evaluate_fn(server_round, arrays)
+            return self._central
+
+        return remembering
+
+    def _finished(
+        self,
+        server_round: int,
+        purpose: Purpose,
+        report: SessionReport,
+        found: Mapping[str, float],
+        trained: Mapping[str, int | float],
+    ) -> None:
+        central = self._central or MetricRecord()
+        self.emit(
+            "round_finished",
+            server_round=server_round,
+            purpose=purpose,
+            **{name: report.completed[step] for name, step in _COUNTS.items()},
+            **{name: found.get(name) for name in ("accuracy", "loss", *self.metrics)},
+            **trained,
+            central_accuracy=_number(central.get("accuracy")),
+            central_loss=_number(central.get("loss")),
+            bytes_up=report.bytes_up,
+            bytes_down=report.bytes_down,
+            seconds=round(report.seconds, 3),
+        )
+
+    def _failed(self, server_round: int, purpose: Purpose, error: ChorusError) -> None:
+        self._last_failure = error.line
+        self.emit(
+            "round_failed", server_round=server_round, purpose=purpose, code=error.code, reason=str(error)
+        )
+
+
+_COUNTS = {
+    "keys": ProtocolRound.ADVERTISE_KEYS,
+    "shares": ProtocolRound.SHARE_KEYS,
+    "masked": ProtocolRound.MASKED_INPUT,
+    "unmasked": ProtocolRound.UNMASKING,
+}
+
+
+def _one_request(messages: list[Message]) -> tuple[list[int], ConfigRecord]:
+    """The nodes the inner strategy chose, and the one configuration it wants them to have.
+
+    Raises:
+        StrategyNotSupported: it gives clients different configurations.
+    """
+    configs = [message.content.config_records for message in messages]
+    if any(list(found.values()) != list(configs[0].values()) for found in configs):
+        raise StrategyNotSupported(
+            "the inner strategy gives clients different configurations, which cannot share one sum; "
+            "use one that treats the cohort alike"
+        )
+    nodes = [message.metadata.dst_node_id for message in messages]
+    return nodes, next(iter(configs[0].values()), ConfigRecord())
+
+
+def _ndarrays(record: ArrayRecord) -> dict[str, NDArray[Any]]:
+    """Our own server's arrays, by name."""
+    return {name: array.numpy() for name, array in record.items()}
+
+
+def _record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
+    return ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,235 @@
+"""One session through Flower's grid: r0 where keys are missing, then r1, r2, r4.
+
+Decides: the order of protocol rounds, what is asked of whom, and that a reply that does not check costs
+its sender the session and nobody else. Every protocol round has its own deadline; r1's is the training
+deadline.
+Refuses to know: what the vector means, and which strategy wants the mean.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from flwr.serverapp import Grid
+
+from arithmetic.errors import ChorusError
+from secagg.errors import Misbehaviour
+from secagg.messages import InputMasked, KeysAdvertised, PublicKeys, SharesRevealed, SharesSealed
+from secagg.params import SESSION_BYTES, SecAggParams, Session
+from secagg.server.collection import Collection
+from secagg.server.r0_advertise_keys import KeyCollection
+from secagg.server.r4_unmasking import Unmasked
+from strategies.events import Emit
+from strategies.exchange import Refusal, exchange
+from wire.records import config_digest, message_in, model_digest, record_bytes, request_record
+from wire.rounds import ProtocolRound, Purpose
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds a protocol round may take, and between two looks for replies."""
+
+    training: float = 600.0
+    protocol_round: float = 20.0
+    poll_interval: float = 0.2
+
+
+@dataclass(frozen=True)
+class SessionReport:
+    """What one session cost and gave.
+
+    Attributes:
+        unmasked: the exact sum.
+        completed: protocol round -> clients that completed it.
+        bytes_up: payload bytes received; `bytes_down` sent.
+        seconds: wall time.
+    """
+
+    unmasked: Unmasked
+    completed: Mapping[ProtocolRound, int]
+    bytes_up: int
+    bytes_down: int
+    seconds: float
+
+
+@dataclass
+class SessionDriver:
+    """Drives sessions through `grid` and keeps the keys that clients sent ahead.
+
+    Attributes:
+        carried: node id -> public keys for its next session; each is used once.
+    """
+
+    grid: Grid
+    deadlines: Deadlines
+    emit: Emit
+    carried: dict[int, PublicKeys] = field(default_factory=dict)
+
+    def run(
+        self,
+        params: SecAggParams,
+        nodes: Iterable[int],
+        model: ArrayRecord,
+        config: ConfigRecord,
+        server_round: int,
+        purpose: Purpose,
+    ) -> SessionReport:
+        """Run one session with `nodes`.
+
+        Args:
+            params: the session's parameters.
+            nodes: Flower node ids asked to take part.
+            model: the packed global model.
+            config: the training configuration, the same for every client.
+            server_round: from 1.
+            purpose: what is summed.
+
+        Raises:
+            CohortTooSmall: too few clients completed a protocol round; nothing was unmasked.
+            Unrecoverable: false shares; nothing was unmasked.
+        """
+        session = Session(os.urandom(SESSION_BYTES), server_round, params)
+        course = _Course(self, session, purpose)
+        self.emit(
+            "session_opened", server_round=server_round, purpose=purpose, session=session.identifier.hex()
+        )
+        keys = KeyCollection(session, nodes)
+        course.take_keys(keys)
+        shares, announced = keys.close(model_digest(model), config_digest(config))
+        requests = {
+            node: request_record(message.to_bytes(), model, config) for node, message in announced.items()
+        }
+        course.collect(
+            ProtocolRound.SHARE_KEYS,
+            shares,
+            requests,
+            lambda n, m: shares.receive(n, SharesSealed.from_bytes(m)),
+        )
+        inputs, delivered = shares.close()
+        course.collect(
+            ProtocolRound.MASKED_INPUT, inputs, _plain(delivered),
+            lambda n, m: inputs.receive(n, InputMasked.from_bytes(m, params)),
+        )  # fmt: skip
+        recovery, survivors = inputs.close()
+        course.collect(
+            ProtocolRound.UNMASKING, recovery, _plain(survivors),
+            lambda n, m: recovery.receive(n, SharesRevealed.from_bytes(m)),
+        )  # fmt: skip
+        unmasked = recovery.close()
+        for liar in unmasked.liars:
+            self.emit(
+                "misbehaviour", server_round=server_round, culprit=liar, code="SHARE", reason="false share"
+            )
+        self.carried.update(unmasked.next_keys)
+        return course.report(unmasked)
+
+
+class _Course:
+    """The running account of one session."""
+
+    def __init__(self, driver: SessionDriver, session: Session, purpose: Purpose) -> None:
+        self._driver = driver
+        self._session = session
+        self._purpose = purpose
+        self._started = time.monotonic()
+        self._completed: dict[ProtocolRound, int] = {}
+        self._up = self._down = 0
+
+    def take_keys(self, keys: KeyCollection) -> None:
+        """Use keys sent ahead; ask the other clients in r0. A fully carried session spends no trip on it."""
+        for node in list(keys.missing):
+            carried = self._driver.carried.pop(node, None)
+            if carried is not None:
+                with self._dropping(node, {}):
+                    keys.receive(node, carried)
+        invitation = keys.invitation.to_bytes()
+        requests = {node: request_record(invitation, None, None) for node in keys.missing}
+        self.collect(
+            ProtocolRound.ADVERTISE_KEYS, keys, requests,
+            lambda n, m: keys.receive(n, KeysAdvertised.from_bytes(m).keys),
+        )  # fmt: skip
+
+    def collect(
+        self,
+        protocol_round: ProtocolRound,
+        collection: Collection,
+        requests: Mapping[int, RecordDict],
+        receive: Callable[[int, bytes], None],
+    ) -> None:
+        """Ask, fold every reply in as it arrives, and record who did not complete the round and why."""
+        started, refused, up = time.monotonic(), dict[int, str](), 0
+        down = sum(record_bytes(content) for content in requests.values())
+        deadlines = self._driver.deadlines
+        training = protocol_round is ProtocolRound.SHARE_KEYS
+        deadline = deadlines.training if training else deadlines.protocol_round
+        replies = exchange(
+            self._driver.grid, requests, protocol_round, self._session.server_round, deadline,
+            deadlines.poll_interval,
+        )  # fmt: skip
+        for node, reply in replies:
+            if isinstance(reply, Refusal):
+                refused[node] = reply.reason
+                continue
+            up += record_bytes(reply)
+            with self._dropping(node, refused):
+                receive(node, message_in(reply))
+        self._up, self._down = self._up + up, self._down + down
+        self._completed[protocol_round] = collection.heard
+        self._emit_round(
+            protocol_round, collection, len(requests), refused, down, up, time.monotonic() - started
+        )
+
+    @contextmanager
+    def _dropping(self, node: int, refused: dict[int, str]) -> Iterator[None]:
+        """A reply that does not check drops its sender and nobody else."""
+        try:
+            yield
+        except Misbehaviour as error:
+            refused[node] = error.line
+            self._driver.emit(
+                "misbehaviour", server_round=self._session.server_round, culprit=node, code=error.code,
+                reason=str(error),
+            )  # fmt: skip
+        except ChorusError as error:
+            refused[node] = error.line
+
+    def _emit_round(
+        self,
+        protocol_round: ProtocolRound,
+        collection: Collection,
+        asked: int,
+        refused: Mapping[int, str],
+        down: int,
+        up: int,
+        seconds: float,
+    ) -> None:
+        self._driver.emit(
+            "protocol_round",
+            server_round=self._session.server_round,
+            purpose=self._purpose,
+            protocol_round=protocol_round,
+            asked=asked,
+            answered=collection.heard,
+            missing=[node for node in collection.missing if node not in refused],
+            refused={str(node): reason for node, reason in refused.items()},
+            bytes_up=up,
+            bytes_down=down,
+            seconds=round(seconds, 3),
+        )
+
+    def report(self, unmasked: Unmasked) -> SessionReport:
+        """The account, closed."""
+        seconds = time.monotonic() - self._started
+        return SessionReport(unmasked, self._completed, self._up, self._down, seconds)
+
+
+class _Sendable(Protocol):
+    def to_bytes(self) -> bytes: ...
+
+
+def _plain(messages: Mapping[int, _Sendable]) -> dict[int, RecordDict]:
+    return {node: request_record(message.to_bytes(), None, None) for node, message in messages.items()}

@@ -1,0 +1,35 @@
+"""Protocol rounds and the Flower actions that carry them.
+
+Decides: the names. Flower routes a message to the handler of its action, so no stage strings are parsed
+anywhere.
+Refuses to know: what a round does.
+"""
+
+from enum import StrEnum
+
+
+class ProtocolRound(StrEnum):
+    """A step of secure aggregation; r3 is reserved for the consistency check of the active adversary."""
+
+    ADVERTISE_KEYS = "r0"
+    SHARE_KEYS = "r1"
+    MASKED_INPUT = "r2"
+    CONSISTENCY_CHECK = "r3"
+    UNMASKING = "r4"
+
+    @property
+    def action(self) -> str:
+        """The Flower action, `share_keys` for r1."""
+        return self.name.lower()
+
+    @property
+    def message_type(self) -> str:
+        """The Flower message type, `train.share_keys` for r1."""
+        return f"train.{self.action}"
+
+
+class Purpose(StrEnum):
+    """What a session sums: updates and metrics, or metrics alone."""
+
+    TRAINING = "training"
+    EVALUATION = "evaluation"

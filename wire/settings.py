@@ -1,0 +1,77 @@
+"""What the server asks of a client in r1, besides the model: one frozen object, parsed strictly.
+
+Decides: names and types of the settings that travel. Their digest enters the session's context, so
+clients that were told different things hold masks that do not cancel.
+Refuses to know: what the values do; ranges are checked where they are used.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+from flwr.app import ConfigRecord
+
+from arithmetic.layout import VectorSpec
+from secagg.errors import MalformedMessage
+from secagg.primitives import digest
+from wire.rounds import Purpose
+from wire.scalars import ScalarLayout
+
+PURPOSE = "purpose"
+ENCODING_BOUND = "encoding-bound"
+MAX_EXAMPLES = "max-examples"
+LAYOUT_DIGEST = "layout-digest"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One client's work in a session; every field is a key of the configuration record, in kebab case.
+
+    Attributes:
+        purpose: `training` or `evaluation`.
+        encoding_bound: clamp of weight / max_examples * update.
+        max_examples: largest weight.
+        layout_digest: what the server takes the vector to be.
+    """
+
+    purpose: str
+    encoding_bound: float
+    max_examples: int
+    layout_digest: bytes
+    task: str
+    partition: str
+    dirichlet_alpha: float
+    validation_fraction: float
+    data_path: str
+    device: str
+    seed: int
+    local_epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    proximal_mu: float
+
+    @classmethod
+    def from_record(cls, record: object) -> Self:
+        """Parse a configuration record; keys an inner strategy adds of its own are left alone.
+
+        Raises:
+            MalformedMessage: a key is missing or of another type (a bool is no int, an int no float).
+        """
+        if not isinstance(record, ConfigRecord):
+            raise MalformedMessage("the training configuration travels as a config record")
+        values = {}
+        for field in fields(cls):
+            key = field.name.replace("_", "-")
+            if type(record.get(key)) is not field.type:
+                raise MalformedMessage(
+                    f"{key} is missing from the training configuration or of the wrong type"
+                )
+            values[field.name] = record[key]
+        if values[PURPOSE] not in set(Purpose):
+            raise MalformedMessage("a session is for training or for evaluation")
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def layout_digest(spec: VectorSpec, scalars: ScalarLayout) -> bytes:
+    """Digest of the whole vector's layout, tensor part and scalar part; both sides compare it."""
+    return digest("vector layout", spec.digest, scalars.digest)
