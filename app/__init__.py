@@ -1,0 +1,1 @@
+"""The composition root: run configuration, ServerApp, ClientApp, command line, launcher."""

@@ -1,0 +1,7 @@
+"""`python -m app`: the command line of `app.cli`."""
+
+import sys
+
+from app.cli import main
+
+sys.exit(main())

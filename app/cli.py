@@ -1,0 +1,96 @@
+"""The command line: `run` starts one simulated run, `keys` lists the run configuration.
+
+This module decides options and what goes to which stream; it refuses to start anything before the
+configuration has been checked. A user's mistake is one line on standard error and exit code 2.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from app.config import FIELDS, RunConfig, allowed, defaults, parse_overrides
+from app.launcher import Event, Request, launch
+from app.progress import Progress
+from arithmetic.errors import ConfigError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def chorus() -> None:
+    """Private federated learning on Flower: the server sees masked sums only."""
+
+
+@app.command()
+def run(
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("-c", "--set", metavar="KEY=VALUE", help="Override a key; may be repeated."),
+    ] = None,
+    drops: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="SPEC", help="Clients vanish, e.g. 2@r2:round3; may be repeated."),
+    ] = None,
+    runs_dir: Annotated[Path, typer.Option(help="Where runs are written.")] = Path("runs"),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep Flower's working files.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events as JSON lines, nothing else.")
+    ] = False,
+) -> None:
+    """Train once with simulated clients on this machine."""
+    config = configuration(settings or [], drops or [])
+    progress = Progress(config.rounds)
+
+    def say(line: str) -> None:
+        if not as_json:
+            print(line, flush=True)
+
+    def show_event(event: Event) -> None:
+        if as_json:
+            print(json.dumps(event), flush=True)
+        elif not quiet:
+            for line in progress.lines(event):
+                say(line)
+
+    raise typer.Exit(launch(Request(config, runs_dir, keep), say, show_event))
+
+
+@app.command()
+def keys() -> None:
+    """List every key of the run configuration: default, what it takes, what it is."""
+    standard = defaults()
+    for key, field in FIELDS.items():
+        print(f"{key} = {json.dumps(standard[key])}\n    {field.description}; {allowed(key)}")
+
+
+def configuration(settings: list[str], drops: list[str]) -> RunConfig:
+    """The checked configuration of `-c` and `--drop` arguments.
+
+    Raises:
+        ConfigError: one line, as `RunConfig.parse` and `parse_overrides` say it.
+    """
+    overrides = parse_overrides(settings)
+    specs = [*([overrides["drop"]] if overrides.get("drop") else []), *drops]
+    if specs:
+        overrides["drop"] = ",".join(specs)
+    return RunConfig.parse(overrides)
+
+
+def main() -> int:
+    """Entry of `python -m app`; never a traceback for a user's mistake."""
+    try:
+        code = app(standalone_mode=False)
+    except ConfigError as error:
+        print(error.line, file=sys.stderr)
+        return 2
+    except click.ClickException as error:
+        print(f"CONFIG: {error.format_message()}; scripts/run --help lists options", file=sys.stderr)
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    return code if isinstance(code, int) else 0

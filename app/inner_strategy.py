@@ -1,0 +1,33 @@
+"""The inner Flower strategy that a run configuration names.
+
+Decides: how settings become its arguments. Refuses to know: secure aggregation, which wraps whatever
+comes out.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, Strategy
+
+from app.config import RunConfig
+
+
+def inner_strategy(config: RunConfig, least: int) -> Strategy:
+    """FedAvg or one of its kin, sampling every connected node but never fewer than `least`."""
+    sampling: dict[str, Any] = {
+        "fraction_train": 1.0,
+        "fraction_evaluate": 1.0,
+        "min_train_nodes": least,
+        "min_evaluate_nodes": least,
+        "min_available_nodes": least,
+    }
+    rate, momentum = config.server_learning_rate, config.server_momentum
+    makers: dict[str, Callable[[], Strategy]] = {
+        "fedavg": lambda: FedAvg(**sampling),
+        "fedprox": lambda: FedProx(**sampling, proximal_mu=config.proximal_mu),
+        "fedavgm": lambda: FedAvgM(**sampling, server_learning_rate=rate, server_momentum=momentum),
+        "fedadagrad": lambda: FedAdagrad(**sampling, eta=rate),
+        "fedadam": lambda: FedAdam(**sampling, eta=rate),
+        "fedyogi": lambda: FedYogi(**sampling, eta=rate),
+    }
+    return makers[config.strategy]()

@@ -1,0 +1,198 @@
+"""Event lines in, printed lines out: what a person sees of a run, one line a server round.
+
+Events are those of `events.jsonl`. This module decides the words and their columns; it refuses to
+know where events come from, and it prints nothing itself. What comes from a peer (a reason) is
+shown printable and cut.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from app.run_directory import parse_line, read_lines
+
+Event = Mapping[str, Any]
+
+_INDENT: Final = " " * 14
+_LONGEST_REASON: Final = 200
+
+
+@dataclass(slots=True)
+class Tail:
+    """Reads what was added to a .jsonl file since the last look; a torn last line waits."""
+
+    path: Path
+    _offset: int = 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """Events written since the last call."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        parsed = (parse_line(raw) for raw in whole.splitlines(keepends=True))
+        return [event for event in parsed if event is not None]
+
+
+@dataclass(slots=True)
+class Progress:
+    """Turns events into lines; remembers only the number of rounds and troubles not yet shown."""
+
+    rounds: int
+    _troubles: list[str] = field(default_factory=list)
+
+    def lines(self, event: Event) -> list[str]:
+        """Lines for one event: none for most, a round's line with its troubles below."""
+        name = str(event.get("event", ""))
+        teller = _TELLERS.get(name)
+        return teller(self, event) if teller else []
+
+    def _started(self, event: Event) -> list[str]:
+        graph = event.get("neighbours") or "all"
+        return [
+            f"{_text(event, 'task')}, {_text(event, 'strategy')}: "
+            f"{_text(event, 'parameters')} parameters, "
+            f"{_text(event, 'clients')} clients, threshold {_text(event, 'threshold')}, "
+            f"neighbours {graph}, modulus 2^{_text(event, 'modulus_bits')}"
+        ]
+
+    def _cohort(self, event: Event) -> list[str]:
+        return [f"cohort ready: {len(_ids(event, 'nodes'))} clients"]
+
+    def _protocol_round(self, event: Event) -> list[str]:
+        name = _text(event, "protocol_round")
+        missing = _ids(event, "missing")
+        if missing:
+            self._troubles.append(f"{name}: {len(missing)} missing: {_few(missing)}")
+        refused = event.get("refused")
+        for peer, reason in sorted((refused if isinstance(refused, dict) else {}).items()):
+            self._troubles.append(f"{name}: refused {peer}: {printable(reason)}")
+        return []
+
+    def _misbehaviour(self, event: Event) -> list[str]:
+        self._troubles.append(f"misbehaviour of {_text(event, 'culprit')}: {_reason(event)}")
+        return []
+
+    def _finished_round(self, event: Event) -> list[str]:
+        line = (
+            f"{self._label(event)}  keys {_text(event, 'keys')}  shares {_text(event, 'shares')}"
+            f"  masked {_text(event, 'masked')}  unmasked {_text(event, 'unmasked')}"
+            f"  {self._judged(event)} accuracy {_number(event, 'accuracy')} loss {_number(event, 'loss')}"
+            f"  up {size(event.get('bytes_up'))}  {_seconds(event)}"
+        )
+        for key, words in (
+            ("saturated", "coordinates clamped to the encoding bound"),
+            ("weights_clamped", "weights clamped to max-examples"),
+        ):
+            if isinstance(event.get(key), int | float) and event[key] > 0:
+                self._troubles.append(f"{event[key]:g} {words}")
+        return [line, *self._told()]
+
+    def _failed_round(self, event: Event) -> list[str]:
+        line = f"{self._label(event)}  no sum, model unchanged: {_reason(event)}"
+        return [line, *self._told()]
+
+    def _label(self, event: Event) -> str:
+        if event.get("purpose") == "evaluation":
+            return "final model "
+        width = len(str(self.rounds))
+        number = event.get("server_round", "?")
+        return f"round {number!s:>{width}}/{self.rounds}".ljust(12)
+
+    @staticmethod
+    def _judged(event: Event) -> str:
+        """A training session judges the model it started from."""
+        return "final" if event.get("purpose") == "evaluation" else "model in:"
+
+    def _told(self) -> list[str]:
+        told = [_INDENT + trouble for trouble in self._troubles]
+        self._troubles.clear()
+        return told
+
+
+_TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
+    "run_started": Progress._started,
+    "cohort_ready": Progress._cohort,
+    "protocol_round": Progress._protocol_round,
+    "misbehaviour": Progress._misbehaviour,
+    "round_finished": Progress._finished_round,
+    "round_failed": Progress._failed_round,
+}
+
+
+def result_lines(event: Event, rounds: int) -> list[str]:
+    """What a `run_finished` event says, in one or two lines."""
+    central = ""
+    if event.get("central_accuracy") is not None:
+        central = f"; on the public test set {_number(event, 'central_accuracy')}"
+    return [
+        f"result: accuracy {_number(event, 'accuracy')}, loss {_number(event, 'loss')} "
+        f"(the clients' own validation data, final model){central}",
+        f"{_text(event, 'rounds_aggregated')} of {rounds} rounds aggregated in {_seconds(event)}",
+    ]
+
+
+def devices_line(clients_folder: Path) -> str | None:
+    """Devices that simulated clients say they trained on, from their own logs; None without any."""
+    used: dict[str, int] = {}
+    for path in sorted(clients_folder.glob("*.jsonl")):
+        trained = [e for e in read_lines(path) if e.get("event") == "trained"]
+        if trained:
+            device = printable(trained[-1].get("device", "?"))
+            used[device] = used.get(device, 0) + 1
+    if not used:
+        return None
+    return "trained on: " + ", ".join(f"{name} ({count} clients)" for name, count in used.items())
+
+
+def printable(value: object) -> str:
+    """At most 200 characters, none of which moves a cursor, turns text around or ends a line."""
+    text = str(value)[:_LONGEST_REASON]
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def size(count: object) -> str:
+    """Bytes in decimal units with three digits: `1.23 MB`."""
+    if not isinstance(count, int | float):
+        return "-"
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def _text(event: Event, key: str) -> str:
+    value = event.get(key)
+    return "-" if value is None else printable(value)
+
+
+def _number(event: Event, key: str) -> str:
+    value = event.get(key)
+    return f"{value:.4f}" if isinstance(value, int | float) else "-"
+
+
+def _seconds(event: Event) -> str:
+    value = event.get("seconds")
+    return f"{value:.1f} s" if isinstance(value, int | float) else "- s"
+
+
+def _reason(event: Event) -> str:
+    return f"{_text(event, 'code')}: {_text(event, 'reason')}"
+
+
+def _ids(event: Event, key: str) -> list[Any]:
+    value = event.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _few(ids: Iterable[object]) -> str:
+    names = [printable(peer) for peer in ids]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

@@ -1,0 +1,136 @@
+"""The ServerApp: composition root of the server's side.
+
+Decides: how a checked run configuration becomes model, inner strategy, sessions and a run directory; and
+that a failed run raises, since raising is the only way Flower reports a failure.
+Refuses to know: the protocol (`strategies`), training (`clients`).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Result
+
+from app.config import RunConfig
+from app.inner_strategy import inner_strategy
+from app.run_directory import RunDirectory
+from arithmetic.errors import ChorusError
+from arithmetic.layout import VectorSpec
+from clients.tasks import DataSource, Task, load_task
+from strategies.secure_aggregation import SecureAggregation, Settings
+from strategies.session import Deadlines
+
+app = ServerApp()
+
+CentralTest = Callable[[int, ArrayRecord], MetricRecord | None]
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the whole job; raises a one-line error when it failed."""
+    config = RunConfig.parse(context.run_config)
+    directory = _directory(config)
+    started = time.monotonic()
+    try:
+        result, rounds = _train(grid, config, directory)
+    except ChorusError as error:
+        directory.emit("run_failed", code=error.code, reason=str(error))
+        raise RuntimeError(error.line) from None
+    except Exception as error:
+        directory.emit("run_failed", code="ENV", reason=f"{type(error).__name__}: see superlink.log")
+        raise
+    final = _last(result.evaluate_metrics_clientapp)
+    central = _last(result.evaluate_metrics_serverapp)
+    directory.emit(
+        "run_finished",
+        accuracy=final.get("accuracy"),
+        loss=final.get("loss"),
+        central_accuracy=central.get("accuracy"),
+        rounds_aggregated=rounds,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _train(grid: Grid, config: RunConfig, directory: RunDirectory) -> tuple[Result, int]:
+    """The federated run; the final model is saved, whatever the final evaluation says."""
+    from clients.updates import arrays_of, spec_of
+
+    task = load_task(config.task)
+    model = task.model(config.seed)
+    spec, settings = spec_of(model), settings_of(config)
+    params = settings.params(config.clients, spec.tensor_length, 0)
+    strategy = SecureAggregation(
+        inner_strategy(config, params.min_survivors), spec, settings, task.metric_names, directory.emit
+    )
+    directory.emit(
+        "run_started", run=directory.id, task=config.task, strategy=config.strategy, clients=config.clients,
+        threshold=params.threshold, neighbours=params.neighbours, modulus_bits=params.modulus_bits,
+        parameters=spec.tensor_length, rounds=config.rounds,
+    )  # fmt: skip
+    initial = ArrayRecord({name: Array(array) for name, array in arrays_of(model).items()})
+    central = central_test(task, config, spec) if config.central_test else None
+    result = strategy.start(
+        grid, initial, config.rounds, train_config=training_record(config), evaluate_fn=central
+    )
+    directory.save_model({name: array.numpy() for name, array in result.arrays.items()})
+    return result, len(strategy.aggregated)
+
+
+def settings_of(config: RunConfig) -> Settings:
+    """The part of a run configuration that concerns sessions."""
+    return Settings(
+        cohort=config.clients,
+        threshold=config.threshold,
+        neighbours=config.neighbours,
+        min_cohort=config.min_cohort,
+        modulus_bits=config.modulus_bits,
+        encoding_bound=config.encoding_bound,
+        max_examples=config.max_examples,
+        cohort_deadline=config.cohort_deadline,
+        deadlines=Deadlines(config.training_deadline, config.round_deadline, config.poll_interval),
+    )
+
+
+def training_record(config: RunConfig) -> ConfigRecord:
+    """The part of a run configuration that travels to the clients (`wire.settings.Assignment`)."""
+    keys = (
+        "task", "partition", "dirichlet-alpha", "validation-fraction", "data-path", "device", "seed",
+        "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu",
+    )  # fmt: skip
+    table = config.table()
+    return ConfigRecord({key: table[key] for key in keys})
+
+
+def central_test(task: Task, config: RunConfig, spec: VectorSpec) -> CentralTest | None:
+    """Judge the global model on the task's public test set; None where there is none."""
+    import torch
+
+    from clients.training import evaluate
+    from clients.updates import load_arrays
+
+    data = task.test_data(DataSource(data_path=config.data_path))
+    if data is None:
+        return None
+    model = task.model(config.seed)
+
+    def judge(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        load_arrays(model, spec.conform({name: array.numpy() for name, array in arrays.items()}))
+        found = evaluate(task, model, data, torch.device("cpu"))
+        means = {name: total / found.examples for name, total in found.metric_sums.items()}
+        return MetricRecord({"loss": found.loss_sum / found.examples, **means})
+
+    return judge
+
+
+def _directory(config: RunConfig) -> RunDirectory:
+    """The launcher's directory, or a new one below the working directory for a plain `flwr run`."""
+    if config.run_dir:
+        return RunDirectory.open(Path(config.run_dir))
+    return RunDirectory.create(Path.cwd() / "runs", config)
+
+
+def _last(metrics: Mapping[int, MetricRecord]) -> Mapping[str, Any]:
+    return metrics[max(metrics)] if metrics else {}

@@ -1,0 +1,61 @@
+# Sourced by scripts/run and scripts/test: makes .venv with the pinned versions of constraints.txt.
+# When the stamp in .venv fits there is nothing to do, and pip is not even asked.
+# The project itself is not installed: it runs from this tree.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=$root/.venv/bin/python
+
+# What the environment depends on: the pins, the dependency lists, and where the tree lies
+# (console scripts hold the path of their interpreter).
+wanted_stamp() {
+  {
+    echo "$root $1"
+    cat "$root/constraints.txt"
+    sed -n '/^requires-python/p; /^dependencies = \[/,/^\]/p; /^\[project.optional-dependencies\]/,/^$/p' \
+      "$root/pyproject.toml"
+  } | cksum
+}
+
+find_python() {
+  local candidate
+  for candidate in python3.11 python3 python3.12 python3.13 python3.14; do
+    if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "ENV: no Python 3.11 or newer with venv was found; install one (Debian: python3 python3-venv)" >&2
+  return 4
+}
+
+# ensure_environment KIND: KIND is run, or test (run and the extras test and lint).
+ensure_environment() {
+  local kind=$1 extras="" stamp base
+  [ "$kind" = test ] && extras="test lint"
+  stamp=$(wanted_stamp "$kind")
+  if [ -x "$python" ] && [ "$(cat "$root/.venv/.chorus-$kind" 2>/dev/null)" = "$stamp" ]; then
+    return
+  fi
+  base=$(find_python) || return
+  echo "setting up .venv for $kind with $("$base" --version) (about a minute, once) ..." >&2
+  # A tree that was moved or an interpreter that went away: begin again.
+  if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    ! grep -qsF "$root/.venv" "$root/.venv/bin/pip"; then
+    "$base" -m venv --clear "$root/.venv" || return 4
+  fi
+  "$python" - "$root/pyproject.toml" $extras >"$root/.venv/wanted.txt" <<'PYTHON' || return 4
+import sys, tomllib
+with open(sys.argv[1], "rb") as file:
+    project = tomllib.load(file)["project"]
+wanted = project["dependencies"] + [
+    line for extra in sys.argv[2:] for line in project["optional-dependencies"][extra]
+]
+print(*wanted, sep="\n")
+PYTHON
+  if ! "$python" -m pip install -qq --disable-pip-version-check \
+    -c "$root/constraints.txt" -r "$root/.venv/wanted.txt"; then
+    echo "ENV: pip could not install the versions of constraints.txt (see above); check the network and try again" >&2
+    return 4
+  fi
+  echo "$stamp" >"$root/.venv/.chorus-$kind"
+}
