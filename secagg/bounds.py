@@ -34,7 +34,6 @@ import enum
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
-from fractions import Fraction
 
 from arithmetic.errors import ParameterError
 from secagg.tails import least_excluded, most_guaranteed, tail_below
@@ -43,6 +42,8 @@ LEAST_CLIENTS = 3
 MOST_CLIENTS = 1 << 20
 LEAST_THRESHOLD = 2
 _LEAST_BITS, _MOST_BITS = 8, 128
+# A third of three clients is one of them, and 0.29 of 100 are 29, whatever floating point says.
+_ROUNDING = 1e-14
 
 
 class Adversary(enum.StrEnum):
@@ -108,8 +109,7 @@ def derive_graph(
 
     Args:
         cohort: clients n, 3..2^20.
-        corrupt_fraction: of the clients that work for the adversary, [0, 1); read as the decimal it
-            prints as, so that 0.29 of 100 is 29.
+        corrupt_fraction: of the clients that work for the adversary, [0, 1).
         dropout_fraction: of the clients that may vanish, [0, 1).
         adversary: what the server may do.
         security_bits: the sum is exposed with probability below 2^-security_bits, 8..128.
@@ -133,9 +133,9 @@ def disconnection_bits(clients: int, missing: int, neighbours: int) -> float:
     """-log2 of a bound on the probability that a random Harary graph falls apart, larger is better.
 
     A ring in which everybody knows the k/2 next on either side falls apart only if two disjoint runs of
-    k/2 clients in a row are all missing (Bell et al., section 3, Harary graphs). There are
-    n (n - k - 1) / 2 pairs of runs with somebody between them on both sides, counted generously, and one
-    pair is missing with probability (m)_k / (n)_k (falling factorials).
+    k/2 clients in a row are missing, with somebody between them on both sides (Bell et al., section 3,
+    Harary graphs). There are n (n - k - 1) / 2 such pairs of runs, and each is missing with probability
+    (m)_k / (n)_k (falling factorials).
 
     Args:
         clients: n, the size of the ring.
@@ -263,7 +263,7 @@ def _decimal(count: int, clients: int) -> str:
 def _count(name: str, fraction: float, clients: int) -> int:
     if not 0 <= fraction < 1:
         raise ParameterError(f"{name} = {fraction} is no fraction; choose a number from 0 to below 1")
-    return math.floor(Fraction(str(float(fraction))) * clients)
+    return math.floor((fraction + _ROUNDING) * clients)
 
 
 def _within(name: str, value: int, least: int, most: int) -> None:

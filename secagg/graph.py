@@ -42,7 +42,7 @@ class Graph:
 
     Attributes:
         n: clients, 2..2^20.
-        k: neighbours of each client, 2..n - 1; `n - 1` is the complete graph (k = 1 only where n = 2).
+        k: neighbours of each client, 2..n - 2; or n - 1, the complete graph.
         seed: 32 public bytes; empty for the complete graph, which needs none.
 
     Raises:
@@ -61,9 +61,10 @@ class Graph:
             )
         if self.is_complete:
             return
-        if not 2 <= self.k < self.n:
+        if not 2 <= self.k < self.n - 1:
             raise ParameterError(
-                f"neighbours = {self.k} cannot work among {self.n} clients; choose from 2 to {self.n - 1}"
+                f"{self.k} neighbours cannot be drawn among {self.n} clients; choose from 2 to {self.n - 2}, "
+                "or the complete graph"
             )
         if self.k % 2 and self.n % 2:
             raise ParameterError(

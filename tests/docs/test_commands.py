@@ -1,0 +1,157 @@
+"""Every command and snippet of README, CONTRIBUTING and docs/ is run, or named here with the test that runs it."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MNIST = ROOT.parent / "shared" / "data" / "mnist"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _blocks(language: str) -> list[str]:
+    found = []
+    for page in PAGES:
+        found += re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    return found
+
+
+def _commands() -> set[str]:
+    return {line.strip() for block in _blocks("sh") for line in block.splitlines() if line.strip()}
+
+
+RUN = "scripts/run"
+DROP = "scripts/run --drop 3@r2:round3 -c rounds=5"
+ON_MNIST = "scripts/run -c task=mnist -c data-path=/path/to/mnist -c rounds=5 -c local-epochs=1"
+TEST = "scripts/test"
+PLAIN = (
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1 .venv/bin/flwr run . --stream "
+    '--federation-config "num-supernodes=10 client-resources-num-cpus=1"'
+)
+
+
+def test_every_command_has_a_test_here() -> None:
+    assert _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN}
+
+
+def _run(command: str, runs: Path) -> str:
+    arguments = [*shlex.split(command), "--runs-dir", str(runs)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _accuracy(output: str) -> float:
+    """On the public test set, as printed."""
+    found = re.search(r"on the public test set (\d\.\d+)", output)
+    assert found is not None, output
+    return float(found[1])
+
+
+@pytest.mark.simulation
+def test_the_first_command(tmp_path: Path) -> None:
+    output = _run(RUN, tmp_path)
+    assert _accuracy(output) >= 0.95
+    assert "10 of 10 rounds aggregated" in output
+
+
+@pytest.mark.simulation
+def test_the_drop_command(tmp_path: Path) -> None:
+    output = _run(DROP, tmp_path)
+    (third,) = (line for line in output.splitlines() if line.startswith("round 3/5"))
+    assert "shares 10  masked 7  unmasked 7" in third
+    assert "5 of 5 rounds aggregated" in output
+
+
+@pytest.mark.simulation
+@pytest.mark.slow
+def test_the_mnist_command(tmp_path: Path) -> None:
+    if not MNIST.is_dir():
+        pytest.skip("no MNIST files beside the repository")
+    output = _run(ON_MNIST.replace("/path/to/mnist", str(MNIST)), tmp_path)
+    assert _accuracy(output) >= 0.98
+
+
+def test_ci_runs_the_test_command() -> None:
+    assert "scripts/test" in (ROOT / ".ci" / "run").read_text()
+    assert os.access(ROOT / TEST, os.X_OK)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.simulation
+def test_plain_flwr_run(tmp_path: Path) -> None:
+    """Flower's own command, with a home and ports of its own so that no SuperLink of the user's is touched."""
+    assignment, *words = shlex.split(PLAIN)
+    name, value = assignment.split("=")
+    environment = os.environ | {
+        name: value,
+        "FLWR_HOME": str(tmp_path / "home"),
+        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(_free_port()),
+        "FLWR_LOCAL_CONTROL_API_PORT": str(_free_port()),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
+    }
+    # The SuperLink that Flower starts takes over this working directory; an empty one keeps other trees out.
+    command = [str(ROOT / words[0]), words[1], str(ROOT), *words[3:], "-c", "rounds=1"]
+    try:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        (events,) = tmp_path.glob("runs/*/events.jsonl")
+        assert '"run_finished"' in events.read_text(), done.stdout
+    finally:
+        _stop(str(tmp_path / "home"))
+
+
+def _stop(home: str) -> None:
+    """End the detached SuperLink whose files lie in `home`, by its id."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if "flower-superlink" in command and home in command:
+            os.kill(int(folder.name), signal.SIGTERM)
+            for _ in range(50):
+                if not folder.exists():
+                    break
+                time.sleep(0.1)
+
+
+def test_the_python_snippet_of_readme() -> None:
+    """README's wrapping of a strategy, as it stands, over the in-process grid."""
+    from flwr.app import Array, ArrayRecord
+
+    from app.client_app import app
+    from app.config import RunConfig
+    from app.server_app import training_record
+    from clients.tasks import load_task
+    from clients.updates import arrays_of
+    from tests.support.local_grid import LocalGrid
+
+    (snippet,) = _blocks("python")
+    config = RunConfig.parse({"rounds": 1})
+    model = load_task("digits").model(0)
+    names = {
+        "grid": LocalGrid(app, 10, dict(config.table())),
+        "model": model,
+        "initial_arrays": ArrayRecord({name: Array(array) for name, array in arrays_of(model).items()}),
+        "train_config": training_record(config),
+    }
+    exec(compile(snippet.replace("num_rounds=10", "num_rounds=1"), "README.md", "exec"), names)
+    assert names["strategy"].aggregated == [1]
+    assert set(names["result"].evaluate_metrics_clientapp) == {0, 1}
