@@ -69,14 +69,12 @@ class RunConfig(BaseModel):
         default=0.0, ge=0.0, le=1_000_000.0, description="pull to the global model (fedprox)"
     )
     server_learning_rate: float = Field(
-        default=1.0,
+        default=0.0,
         ge=0.0,
         le=100.0,
-        description="server's step (fedadam, fedavgm, fedyogi, fedadagrad)",
+        description="server's step (fedavgm, fedadam, fedyogi, fedadagrad); 0 is the strategy's own",
     )
-    server_momentum: float = Field(
-        default=0.0, ge=0.0, lt=1.0, description="server's momentum (fedavgm and the fedopt family)"
-    )
+    server_momentum: float = Field(default=0.0, ge=0.0, lt=1.0, description="server's momentum (fedavgm)")
     partition: Literal["iid", "dirichlet"] = Field(
         default="iid", description="how examples are dealt to simulated clients"
     )
@@ -101,6 +99,12 @@ class RunConfig(BaseModel):
         description="survivors that unmask; 0 is two thirds of the cohort + 1",
     )
     neighbours: int = Field(default=0, ge=0, le=99_999, description="of each client; 0 is everybody")
+    corrupt_fraction: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="of clients that may collude; derives a sparse graph"
+    )
+    dropout_fraction: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="of clients that may vanish; derives a sparse graph"
+    )
     modulus_bits: Literal[16, 24, 32, 40, 48, 64] = Field(
         default=24, description="of a residue of the masked vector"
     )
@@ -292,3 +296,7 @@ def _check_together(config: RunConfig) -> None:
             raise ConfigError(
                 f"{key} = {value} cannot be used with clients = {n}; it must be {words} {limit}"
             )
+    if config.proximal_mu > 0 and config.strategy != "fedprox":
+        raise ConfigError(
+            f"proximal-mu = {config.proximal_mu} needs strategy = fedprox, not {config.strategy}"
+        )

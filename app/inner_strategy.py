@@ -21,13 +21,16 @@ def inner_strategy(config: RunConfig, least: int) -> Strategy:
         "min_evaluate_nodes": least,
         "min_available_nodes": least,
     }
-    rate, momentum = config.server_learning_rate, config.server_momentum
+    rate = config.server_learning_rate
+    own: dict[str, Any] = {"eta": rate} if rate else {}
     makers: dict[str, Callable[[], Strategy]] = {
         "fedavg": lambda: FedAvg(**sampling),
         "fedprox": lambda: FedProx(**sampling, proximal_mu=config.proximal_mu),
-        "fedavgm": lambda: FedAvgM(**sampling, server_learning_rate=rate, server_momentum=momentum),
-        "fedadagrad": lambda: FedAdagrad(**sampling, eta=rate),
-        "fedadam": lambda: FedAdam(**sampling, eta=rate),
-        "fedyogi": lambda: FedYogi(**sampling, eta=rate),
+        "fedavgm": lambda: FedAvgM(
+            **sampling, server_learning_rate=rate or 1.0, server_momentum=config.server_momentum
+        ),
+        "fedadagrad": lambda: FedAdagrad(**sampling, **own),
+        "fedadam": lambda: FedAdam(**sampling, **own),
+        "fedyogi": lambda: FedYogi(**sampling, **own),
     }
     return makers[config.strategy]()

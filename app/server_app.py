@@ -6,9 +6,8 @@ Refuses to know: the protocol (`strategies`), training (`clients`).
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
@@ -20,8 +19,8 @@ from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError
 from arithmetic.layout import VectorSpec
 from clients.tasks import DataSource, Task, load_task
-from strategies.secure_aggregation import SecureAggregation, Settings
-from strategies.session import Deadlines
+from strategies.secure_aggregation import SecureAggregation
+from strategies.settings import Deadlines, Settings
 
 app = ServerApp()
 
@@ -42,8 +41,8 @@ def main(grid: Grid, context: Context) -> None:
     except Exception as error:
         directory.emit("run_failed", code="ENV", reason=f"{type(error).__name__}: see superlink.log")
         raise
-    final = _last(result.evaluate_metrics_clientapp)
-    central = _last(result.evaluate_metrics_serverapp)
+    final = result.evaluate_metrics_clientapp.get(config.rounds, MetricRecord())
+    central = result.evaluate_metrics_serverapp.get(config.rounds, MetricRecord())
     directory.emit(
         "run_finished",
         accuracy=final.get("accuracy"),
@@ -85,6 +84,8 @@ def settings_of(config: RunConfig) -> Settings:
         cohort=config.clients,
         threshold=config.threshold,
         neighbours=config.neighbours,
+        corrupt_fraction=config.corrupt_fraction,
+        dropout_fraction=config.dropout_fraction,
         min_cohort=config.min_cohort,
         modulus_bits=config.modulus_bits,
         encoding_bound=config.encoding_bound,
@@ -130,7 +131,3 @@ def _directory(config: RunConfig) -> RunDirectory:
     if config.run_dir:
         return RunDirectory.open(Path(config.run_dir))
     return RunDirectory.create(Path.cwd() / "runs", config)
-
-
-def _last(metrics: Mapping[int, MetricRecord]) -> Mapping[str, Any]:
-    return metrics[max(metrics)] if metrics else {}

@@ -74,6 +74,8 @@ def environment(home: Home, base: Mapping[str, str]) -> dict[str, str]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "RAY_TMPDIR": str(home.ray),
+        # Ray's switch for a machine that joins no cluster: it then listens on loopback alone.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DISABLE_IMPORT_WARNING": "1",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",

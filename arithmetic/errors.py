@@ -15,9 +15,14 @@ from typing import ClassVar
 
 
 class ChorusError(Exception):
-    """Base of every error this project raises on purpose; `code` is stable across versions."""
+    """Base of every error this project raises on purpose; `code` is stable across versions.
+
+    `shareable` says whether the text may be sent to a server: true only where it cannot hold anything of a
+    client's data.
+    """
 
     code: ClassVar[str] = "ENV"
+    shareable: ClassVar[bool] = False
 
     @property
     def line(self) -> str:

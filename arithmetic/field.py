@@ -41,31 +41,22 @@ def inverses(elements: Sequence[int]) -> list[int]:
     return result
 
 
-def barycentric_weights(points: Sequence[int]) -> list[int]:
-    """`v_i = 1 / prod_{j != i} (x_i - x_j)` for distinct `points`; len(points)^2 products with small
-    factors.
-    """
-    denominators = []
-    for point in points:
-        product = 1
-        for other in points:
-            if other != point:
-                product = product * (point - other) % PRIME
-        denominators.append(product)
-    return inverses(denominators)
+def lagrange_weights(points: Sequence[int]) -> list[int]:
+    """Weights `w` with `f(0) = sum(w_i * f(points_i))` for every polynomial of degree below `len(points)`.
 
-
-def lagrange_weights(points: Sequence[int], at: int = 0) -> list[int]:
-    """Weights `w` with `f(at) = sum(w_i * f(points_i))` for every polynomial of degree below `len(points)`.
-
-    `points` are distinct and none equals `at`.
+    `points` are distinct and not zero. Costs len(points)^2 products with small factors; the same weights serve every
+    secret that the same points rebuild.
     """
     numerator = 1
+    denominators = []
     for point in points:
-        numerator = numerator * (at - point) % PRIME
-    gaps = inverses([(at - point) % PRIME for point in points])
-    weights = zip(barycentric_weights(points), gaps, strict=True)
-    return [numerator * weight * gap % PRIME for weight, gap in weights]
+        numerator = numerator * point % PRIME
+        product = point
+        for other in points:
+            if other != point:
+                product = product * (other - point) % PRIME
+        denominators.append(product)
+    return [numerator * inverse % PRIME for inverse in inverses(denominators)]
 
 
 def combine(weights: Sequence[int], values: Sequence[int]) -> int:

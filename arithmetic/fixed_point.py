@@ -12,8 +12,9 @@ stochastically, so that the sum is unbiased) and `ScalarEncoding` for the short 
 """
 
 import math
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -30,6 +31,7 @@ _CHUNK = 1 << 16
 _EXACT_FLOAT = 2**52
 _LEAST_LEVELS = 8
 _LEAST_BOUND = 2.0**-40
+_LEAST_USABLE, _MOST_USABLE = 1e-200, 1e200
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Encoded:
             were clamped.
     """
 
-    words: Words
+    words: Words = field(repr=False)
     exceeding: tuple[int, ...]
 
 
@@ -60,10 +62,10 @@ class FixedPoint:
 
     def __post_init__(self) -> None:
         """Prove the headroom, or refuse."""
-        if self.cohort < 1 or not (math.isfinite(self.bound) and self.bound > 0):
+        if self.cohort < 1 or not _LEAST_USABLE <= self.bound <= _MOST_USABLE:
             raise ParameterError(
-                f"a cohort of {self.cohort} and an encoding bound of {self.bound} are not usable; "
-                "both must be positive and finite"
+                f"a cohort of {self.cohort} and an encoding bound of {self.bound} are not usable; the first "
+                "is at least 1, the second from 1e-200 to 1e200"
             )
         zeros(0, self.bits)
         if not (self.levels >= _LEAST_LEVELS and self.cohort * self.levels < 2 ** (self.bits - 1)):
@@ -100,7 +102,7 @@ class FixedPoint:
         exceeding = np.zeros(MAGNITUDE_STEPS, dtype=np.int64)
         limits = self.bound * 4.0 ** -np.arange(MAGNITUDE_STEPS)
         for start in range(0, values.shape[0], _CHUNK):
-            chunk = values[start : start + _CHUNK]
+            chunk = np.asarray(values[start : start + _CHUNK], dtype=np.float64)
             magnitudes = np.abs(chunk)
             if not np.isfinite(magnitudes).all():
                 raise RangeError(
@@ -114,9 +116,11 @@ class FixedPoint:
         """Integers in [-levels, levels] for one chunk."""
         offsets = np.frombuffer(uniform(4 * chunk.shape[0]), dtype="<u4") * 2.0**-32
         scaled = np.clip(chunk, -self.bound, self.bound) * (self.levels / self.bound)
-        scaled += offsets
-        np.floor(scaled, out=scaled)
-        return np.clip(scaled, -self.levels, self.levels).astype(np.int64)
+        whole = np.floor(scaled)
+        scaled -= whole
+        scaled += offsets  # below 2: exact to 2^-52, whatever the size of `whole`
+        whole += scaled >= 1.0
+        return np.clip(whole, -self.levels, self.levels).astype(np.int64)
 
     def decode(self, total: Words) -> Reals:
         """The real sum, shape (d,), of at most `cohort` encoded vectors added mod 2^bits."""
@@ -126,8 +130,8 @@ class FixedPoint:
 def next_bound(bound: float, exceeding: Sequence[int]) -> float:
     """The encoding bound of the next server round, from the securely summed counts of `Encoded.exceeding`.
 
-    Grows fourfold while entries are clamped; otherwise shrinks to four times the least `bound * 4^-j`
-    that nothing exceeded, which keeps a factor of four between the largest entry seen and the bound.
+    Grows fourfold while entries are clamped; otherwise shrinks to four times the least `bound * 4^-j` that
+    nothing exceeded. It settles where the largest entry lies between bound / 16 and bound.
     """
     if exceeding[0] > 0:
         return bound * 4.0
@@ -160,7 +164,7 @@ class ScalarEncoding:
         for value, fraction in zip(values, self.fraction_bits, strict=True):
             if isinstance(value, float) and not math.isfinite(value):
                 raise RangeError("a metric is NaN or infinite; nothing was sent, check the local training")
-            exact = Fraction(value) * 2**fraction
+            exact = Fraction(value if isinstance(value, float) else operator.index(value)) * 2**fraction
             if fraction == 0 and exact.denominator != 1:
                 raise RangeError(f"a count must be a whole number, not {value}; nothing was sent")
             number = round(exact)

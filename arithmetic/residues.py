@@ -1,6 +1,6 @@
 """Vectors of residues mod 2^b: which machine word carries them and how they are packed to exactly b bits.
 
-Decides: the word (the least of 8, 16, 32, 64 bits that holds b) and the packed little-endian form. 2^b
+Decides: the word (the least of 16, 32, 64 bits that holds b) and the packed little-endian form. 2^b
 divides the word's modulus, so sums are taken mod the word and the surplus high bits are dropped by
 packing: adding needs no reduction.
 Refuses to know: what the numbers mean (`fixed_point`) and that masks exist.

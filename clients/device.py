@@ -23,6 +23,12 @@ _HOW: Final = (
 )
 
 
+class NoSuchDevice(SetupError):
+    """A device that was asked for and is not there; the text says how to give it, and nothing of any data."""
+
+    shareable = True
+
+
 def choose_device(setting: str, worker: int) -> torch.device:
     """Give the device for `setting`, one of `auto`, `cpu`, `cuda`, `cuda:N`, `mps`.
 
@@ -35,7 +41,7 @@ def choose_device(setting: str, worker: int) -> torch.device:
 
     Raises:
         ConfigError: a setting that is none of the five.
-        SetupError: a device that was asked for and is not seen; the message says how to give it.
+        NoSuchDevice: a device that was asked for and is not seen; the message says how to give it.
         ParameterError: a negative worker.
     """
     if worker < 0:
@@ -65,20 +71,20 @@ def _automatic(worker: int) -> torch.device:
 
 def _mps() -> torch.device:
     if not torch.backends.mps.is_available():
-        raise SetupError("device is mps but torch sees no Apple GPU here; set device=auto or device=cpu")
+        raise NoSuchDevice("device is mps but torch sees no Apple GPU here; set device=auto or device=cpu")
     return torch.device("mps")
 
 
 def _cuda(setting: str, worker: int) -> torch.device:
     gpus = _gpus()
     if not gpus:
-        raise SetupError(f"device is {setting} but {_why_no_gpu()}; {_HOW}")
+        raise NoSuchDevice(f"device is {setting} but {_why_no_gpu()}; {_HOW}")
     if setting == "cuda":
         return torch.device("cuda", worker % gpus)
     number = int(setting.removeprefix("cuda:"))
     if number >= gpus:
         seen = ", ".join(f"cuda:{index}" for index in range(gpus))
-        raise SetupError(f"device is {setting} but this client sees only {seen}; choose one of these")
+        raise NoSuchDevice(f"device is {setting} but this client sees only {seen}; choose one of these")
     return torch.device("cuda", number)
 
 

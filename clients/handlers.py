@@ -21,7 +21,7 @@ from secagg.client.r1_share_keys import share_keys as share_step
 from secagg.client.r2_masked_input import mask_input as mask_step
 from secagg.client.r4_unmasking import reveal_shares as reveal_step
 from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
-from secagg.errors import ChorusError, MalformedMessage, OutOfTurn
+from secagg.errors import ChorusError, MalformedMessage, OutOfTurn, SuspectServer
 from secagg.masks import Residues
 from secagg.messages import CohortAnnounced, Invitation, SharesDelivered, UnmaskingRequested
 from secagg.params import SecAggParams
@@ -48,6 +48,12 @@ _ERROR_CODES = {
     for at, code in enumerate(
         ("FORMAT", "AUTH", "STATE", "VIEW", "POLICY", "CRYPTO", "SHARE", "RANGE", "QUORUM", "CONFIG", "ENV")
     )
+}
+
+_SAYS = {
+    "RANGE": "a number cannot enter the sum, or there is no data; see the client's own log, lower learning-rate",
+    "CONFIG": "the task or its settings cannot be used here; see the client's own log",
+    "ENV": "the client cannot take part; see its own log",
 }
 
 
@@ -79,18 +85,37 @@ def _answer(message: Message, context: Context, protocol_round: ProtocolRound, s
         server_round = _server_round(message.metadata.group_id)
         if _vanishes(context, protocol_round, server_round):
             _wipe(context)
-            return Message(Error(_ERROR_CODES["ENV"], "ENV: vanished on request (drop)"), reply_to=message)
+            return _refusal(message, "ENV", "vanished on request (drop)")
         return Message(reply_record(step(message.content, context, server_round)), reply_to=message)
     except ChorusError as error:
         _wipe(context)
         _log.warning("%s in %s", error.line, protocol_round)
-        return Message(Error(_ERROR_CODES[error.code], error.line[:_REASON_LENGTH]), reply_to=message)
+        return _refusal(message, error.code, _shown(error))
     except Exception:  # noqa: BLE001 - the text of an unforeseen error may hold data: it stays here
         _wipe(context)
         _log.exception("the client failed in %s", protocol_round)
-        return Message(
-            Error(_ERROR_CODES["ENV"], "ENV: the client failed; see its own log"), reply_to=message
-        )
+        return _refusal(message, "ENV", _SAYS["ENV"])
+
+
+def refuse(message: Message, context: Context) -> Message:
+    """Any message that belongs to no protocol round: the client leaves its session."""
+    _wipe(context)
+    return _refusal(
+        message, OutOfTurn.code, "no protocol round has this name; the client waits for a new session"
+    )
+
+
+def _shown(error: ChorusError) -> str:
+    """What the server may read: the protocol's own sentences, and of any other error its kind alone.
+
+    The text of a local error may hold numbers, names or paths of the data; it stays in the client's log.
+    """
+    return str(error) if error.shareable else _SAYS.get(error.code, _SAYS["ENV"])
+
+
+def _refusal(message: Message, code: str, text: str) -> Message:
+    number = _ERROR_CODES.get(code, _ERROR_CODES["ENV"])
+    return Message(Error(number, f"{code}: {text}"[:_REASON_LENGTH]), reply_to=message)
 
 
 def _advertise(content: RecordDict, context: Context, server_round: int) -> bytes:
@@ -106,6 +131,8 @@ def _share(content: RecordDict, context: Context, server_round: int) -> bytes:
     cohort = CohortAnnounced.from_bytes(message_in(content, MODEL_KEY, CONFIG_KEY))
     assignment = Assignment.from_record(content[CONFIG_KEY])
     arrays = unpack_arrays(content[MODEL_KEY])
+    if cohort.session.server_round != server_round:
+        raise SuspectServer("the session and its message name different server rounds; nothing was shared")
     digests = (
         model_digest(content.array_records[MODEL_KEY]),
         config_digest(content.config_records[CONFIG_KEY]),
@@ -118,10 +145,10 @@ def _share(content: RecordDict, context: Context, server_round: int) -> bytes:
         str(context.node_config.get("data-path", "")), partition, partitions, simulated=_simulated(context)
     )
     done = work(arrays, assignment, node, cohort.session.params, cohort.session.server_round)
-    LocalLog.of(context.run_config, context.node_config).trained(
+    LocalLog.of(context.run_config, context.node_config, node.simulated).trained(
         assignment.purpose, server_round, done.device, done.examples
     )
-    vector = pending.keep(done.vector.tensor.tobytes() + done.vector.scalars.tobytes())
+    vector = pending.keep(done.vector.tensor.tobytes() + done.vector.scalars.tobytes(), context.node_id)
     kept_state.put(context.state, ProtocolRound.MASKED_INPUT, state.to_bytes(), vector)
     return reply.to_bytes()
 
@@ -130,15 +157,18 @@ def _mask(content: RecordDict, context: Context, server_round: int) -> bytes:
     kept, vector = _take(context, ProtocolRound.MASKED_INPUT)
     state = AwaitingShares.from_bytes(kept)
     residues = _residues(pending.take(vector), state.params)
-    following, reply = mask_step(state, SharesDelivered.from_bytes(message_in(content)), residues)
+    following, reply = mask_step(
+        state, SharesDelivered.from_bytes(message_in(content), state.advertised), residues
+    )
     kept_state.put(context.state, ProtocolRound.UNMASKING, following.to_bytes())
     return reply.to_bytes()
 
 
 def _reveal(content: RecordDict, context: Context, server_round: int) -> bytes:
     kept, _ = _take(context, ProtocolRound.UNMASKING)
-    request = UnmaskingRequested.from_bytes(message_in(content))
-    following, reply = reveal_step(AwaitingSurvivors.from_bytes(kept), request, os.urandom)
+    state = AwaitingSurvivors.from_bytes(kept)
+    request = UnmaskingRequested.from_bytes(message_in(content), state.advertised)
+    following, reply = reveal_step(state, request, os.urandom)
     kept_state.put(context.state, ProtocolRound.SHARE_KEYS, following.to_bytes())
     return reply.to_bytes()
 
@@ -155,6 +185,7 @@ def _take(context: Context, protocol_round: ProtocolRound) -> tuple[bytes, bytes
 def _wipe(context: Context) -> None:
     """Forget everything of an unfinished session."""
     pending.drop(kept_state.take(context.state)[2])
+    pending.sweep(context.node_id)
 
 
 def _parse_keys(kept: bytes) -> AwaitingCohort | CarryingKeys:

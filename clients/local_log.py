@@ -4,6 +4,7 @@ Decides: where the line goes: standard output of the node, and in a simulation a
 Refuses to know: the server, which never gets any of it.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -19,10 +20,16 @@ class LocalLog:
     path: Path | None
 
     @classmethod
-    def of(cls, run_config: Mapping[str, object], node_config: Mapping[str, object]) -> Self:
-        """The log of the client with these configurations."""
+    def of(cls, run_config: Mapping[str, object], node_config: Mapping[str, object], simulated: bool) -> Self:
+        """The log of the client with these configurations; only a simulated one believes the run's `run-dir`."""
         folder, partition = run_config.get("run-dir", ""), node_config.get("partition-id")
-        if not isinstance(folder, str) or not folder or partition is None or not Path(folder).is_dir():
+        if (
+            not simulated
+            or not isinstance(folder, str)
+            or not folder
+            or partition is None
+            or not Path(folder).is_dir()
+        ):
             return cls(None)
         return cls(Path(folder) / "clients" / f"{partition}.jsonl")
 
@@ -32,6 +39,8 @@ class LocalLog:
         if self.path is None or purpose != "training":
             return
         line = {"time": time.time(), "event": "trained", "server_round": server_round, "device": device}
-        self.path.parent.mkdir(exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | {"examples": examples}) + "\n")
+        # A log that cannot be written costs the log, not the client's part in the session.
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line | {"examples": examples}) + "\n")

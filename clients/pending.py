@@ -7,14 +7,16 @@ Refuses to know: what the bytes are. Short protocol rounds then carry no vector 
 
 import os
 import tempfile
-import time
 from pathlib import Path
 
 from arithmetic.errors import SetupError
 
 SMALL = 1 << 20
 _PREFIX = "pending-"
-_STALE_SECONDS = 24 * 3600.0
+
+
+def _path() -> Path:
+    return Path(tempfile.gettempdir()) / f"chorus-{os.getuid()}"
 
 
 def _folder() -> Path:
@@ -23,7 +25,7 @@ def _folder() -> Path:
     Raises:
         SetupError: it belongs to somebody else or others may look in.
     """
-    folder = Path(tempfile.gettempdir()) / f"chorus-{os.getuid()}"
+    folder = _path()
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.stat(follow_symlinks=False)
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -33,14 +35,24 @@ def _folder() -> Path:
     return folder
 
 
-def keep(vector: bytes) -> bytes:
-    """Put `vector` away; gives what to hand to `take`."""
+def keep(vector: bytes, owner: int) -> bytes:
+    """Put the update of client `owner` away; gives what to hand to `take`.
+
+    Raises:
+        SetupError: it is too large for the state and cannot be written; nothing of it is left.
+    """
     if len(vector) <= SMALL:
         return b"\x00" + vector
-    sweep()
-    descriptor, name = tempfile.mkstemp(prefix=_PREFIX, dir=_folder())
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(vector)
+    sweep(owner)
+    descriptor, name = tempfile.mkstemp(prefix=f"{_PREFIX}{owner}-", dir=_folder())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(vector)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise SetupError(
+            f"no room for what waits for r2 ({error.strerror}); free some or set TMPDIR"
+        ) from error
     return b"\x01" + name.encode()
 
 
@@ -69,9 +81,9 @@ def drop(kept: bytes) -> None:
         Path(kept[1:].decode()).unlink(missing_ok=True)
 
 
-def sweep() -> None:
-    """Delete files that a killed client left behind more than a day ago."""
-    oldest = time.time() - _STALE_SECONDS
-    for path in _folder().glob(f"{_PREFIX}*"):
-        if path.stat().st_mtime < oldest:
+def sweep(owner: int) -> None:
+    """Delete every file of client `owner`: at the start of a session and when one is abandoned."""
+    folder = _path()
+    if folder.is_dir():
+        for path in folder.glob(f"{_PREFIX}{owner}-*"):
             path.unlink(missing_ok=True)

@@ -253,9 +253,9 @@ def _check_sums(found: Mapping[str, float], wanted: Mapping[str, float], example
         raise ConfigError(f"evaluate_batch gave {sorted(found)}; it must give sums for {sorted(wanted)}")
     for name, value in found.items():
         if not abs(float(value)) <= LARGEST_METRIC * examples:  # NaN fails too
+            # Neither the sum nor the count: this line goes to the server.
             raise RangeError(
-                f"{name} summed to {float(value)} over {examples} examples; "
-                f"an example counts at most {LARGEST_METRIC:g}, so nothing is sent"
+                f"{name} is not finite or beyond {LARGEST_METRIC:g} an example, so nothing is sent"
             )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from arithmetic.fixed_point import FixedPoint
-from arithmetic.layout import FlatUpdate, VectorSpec
+from arithmetic.layout import FlatUpdate
 from clients.device import choose_device
 from clients.tasks import ClientData, DataSource, Task, length_of, load_task
 from clients.training import TrainingConfig, TrainingReport, evaluate, limit_threads, train
@@ -81,6 +81,9 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
             "server and client disagree on the model's layout or the code's version; install the same "
             "version on both sides. Nothing was sent"
         )
+    tensor_length = spec.tensor_length if purpose is Purpose.TRAINING else 0
+    if (params.tensor_length, params.scalar_length) != (tensor_length, layout.length):
+        raise SuspectServer("the session's vector is not of the layout's lengths; nothing was sent")
     load_arrays(model, model_arrays)
     scalars = _judge(task, model, data, device)
     vector, examples = empty(0, layout.length, params.modulus_bits), int(scalars[EVALUATION_EXAMPLES])
@@ -147,14 +150,11 @@ def _encode(
     update: FlatUpdate, weight: int, assignment: Assignment, params: SecAggParams
 ) -> tuple[Any, dict[str, int]]:
     """Residues of the weighted update, and how many entries exceed which fraction of the bound."""
-    if not (math.isfinite(assignment.encoding_bound) and assignment.encoding_bound > 0):
-        raise RangeError("the encoding bound must be positive and finite; nothing was sent")
+    if not (0 < assignment.encoding_bound < math.inf and assignment.max_examples > 0):
+        raise RangeError("encoding-bound and max-examples must be positive and finite; nothing was sent")
     codec = FixedPoint(params.modulus_bits, params.cohort, assignment.encoding_bound)
     values = update.tensor
     values *= weight / assignment.max_examples
     # The rounding stream is secret and fresh: its key never leaves this call.
     encoded = codec.encode(values, KeyStream(os.urandom(32)).read)
     return encoded.words, {exceeding_key(at): count for at, count in enumerate(encoded.exceeding)}
-
-
-__all__ = ["Done", "Node", "VectorSpec", "weight_of", "work"]

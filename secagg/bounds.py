@@ -122,8 +122,8 @@ def derive_graph(
     _within("cohort", cohort, LEAST_CLIENTS, MOST_CLIENTS)
     _within("security-bits", security_bits, _LEAST_BITS, _MOST_BITS)
     _within("correctness-bits", correctness_bits, _LEAST_BITS, _MOST_BITS)
-    corrupt = _count("corrupt-fraction", corrupt_fraction, cohort)
-    dropped = _count("dropout-fraction", dropout_fraction, cohort)
+    corrupt = count_of("corrupt-fraction", corrupt_fraction, cohort)
+    dropped = count_of("dropout-fraction", dropout_fraction, cohort)
     demand = _Demand(cohort, corrupt, dropped, Adversary(adversary), security_bits, correctness_bits)
     complete = _complete(demand)
     return _regular(demand) or complete
@@ -260,7 +260,12 @@ def _decimal(count: int, clients: int) -> str:
     return f"{count * 10**4 // clients / 10**4:.4f}"
 
 
-def _count(name: str, fraction: float, clients: int) -> int:
+def count_of(name: str, fraction: float, clients: int) -> int:
+    """Whole clients in a fraction of them; 0.29 of 100 is 29, whatever binary makes of 0.29.
+
+    Raises:
+        ParameterError: `fraction` is not in [0, 1); `name` says which.
+    """
     if not 0 <= fraction < 1:
         raise ParameterError(f"{name} = {fraction} is no fraction; choose a number from 0 to below 1")
     return math.floor((fraction + _ROUNDING) * clients)

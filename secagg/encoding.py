@@ -32,6 +32,8 @@ class Writer:
         """A subset of 1..size as a bitmap of ceil(size / 8) bytes: each peer is named once or not at all."""
         bitmap = bytearray((size + 7) // 8)
         for index in indices:
+            if not 1 <= index <= size:
+                raise MalformedMessage(f"there is no client {index} among {size}; nothing was written")
             bitmap[(index - 1) // 8] |= 1 << ((index - 1) % 8)
         self._chunks.append(bytes(bitmap))
         return self

@@ -10,8 +10,8 @@ what to do.
         CohortTooSmall    QUORUM   fewer survivors than the threshold: nobody's fault, nothing is unmasked
         SuspectServer     VIEW     the server showed something that an honest one never shows
         Refused           POLICY   parameters below what this side accepts
-        Misbehaviour      CRYPTO   a peer's bytes do not check; `culprit` is its index
-        Unrecoverable     SHARE    enough shares came, but too many are false: a secret cannot be rebuilt
+        Misbehaviour      CRYPTO   a peer's bytes do not check; `culprit` names it
+          Unrecoverable   SHARE    a client dealt shares that do not rebuild what it is bound to
 
 What an error does (drop one reply, end the round, refuse to start) is decided where it is caught, never here.
 """
@@ -34,9 +34,10 @@ __all__ = [
 
 
 class ProtocolError(ChorusError):
-    """Something in the course of a session went wrong."""
+    """Something in the course of a session went wrong; its text speaks of the protocol alone."""
 
     code = "STATE"
+    shareable = True
 
 
 class OutOfTurn(ProtocolError):
@@ -73,20 +74,31 @@ class CohortTooSmall(ProtocolError):
 
     code = "QUORUM"
 
-    def __init__(self, what: str, survivors: int, threshold: int) -> None:
+    def __init__(self, what: str, survivors: int, threshold: int, why: str = "") -> None:
         super().__init__(
             f"{survivors} clients {what}, {threshold} are needed; nothing was unmasked and the model is "
-            "unchanged. Wait for more clients, raise the deadline or lower the threshold"
+            "unchanged. "
+            + (
+                f"Most others said {why}"
+                if why
+                else "Wait for more, raise the deadline or lower the threshold"
+            )
         )
+        self.what = what
         self.survivors = survivors
         self.threshold = threshold
+
+    def because(self, why: str) -> "CohortTooSmall":
+        """The same, with what most of the others said."""
+        return CohortTooSmall(self.what, self.survivors, self.threshold, why)
 
 
 class Misbehaviour(ProtocolError):
     """A peer's bytes do not check.
 
     Attributes:
-        culprit: the peer's index in the cohort, 1..n.
+        culprit: the peer, as the side that raises names it: its index 1..n on a client, the identifier its
+            caller uses on the server.
     """
 
     code = "CRYPTO"
@@ -96,7 +108,7 @@ class Misbehaviour(ProtocolError):
         self.culprit = culprit
 
 
-class Unrecoverable(ProtocolError):
-    """Enough shares came, but too many of them are false; the sum is not computed."""
+class Unrecoverable(Misbehaviour):
+    """A client dealt shares that all give their tags and yet do not rebuild its secret; the sum is not computed."""
 
     code = "SHARE"

@@ -31,8 +31,8 @@ class Residues:
         scalars: shape (m,), residues mod 2^64.
     """
 
-    tensor: Words
-    scalars: Words
+    tensor: Words = field(repr=False)
+    scalars: Words = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _add_stream(total: Words, key: bytes, sign: Sign) -> None:
         return
     stream = KeyStream(key)
     word = total.dtype
-    buffer = bytearray(min(_PIECE_BYTES, total.nbytes) + 16)
+    buffer = bytearray(min(_PIECE_BYTES, total.nbytes))
     operate = np.add if sign == 1 else np.subtract
     for start in range(0, total.size, _PIECE_BYTES // word.itemsize):
         piece = total[start : start + _PIECE_BYTES // word.itemsize]

@@ -22,9 +22,12 @@ from secagg.graph import MOST_CLIENTS
 from secagg.params import PARAMS_BYTES, SESSION_BYTES, SecAggParams, Session
 from secagg.primitives import DIGEST_BYTES, KEY_BYTES, TAG_BYTES, digest
 from secagg.shamir import parse_share
+from secagg.tags import TAG_BYTES as SHARE_TAG_BYTES
 
 FORMAT_VERSION = 1
-SEALED_BYTES = 2 * ELEMENT_BYTES + TAG_BYTES
+CIPHERTEXT_BYTES = 2 * ELEMENT_BYTES + TAG_BYTES
+# Ciphertext of two shares, then the tags that bind their owner to them (`tags.tag_pair`).
+SEALED_BYTES = CIPHERTEXT_BYTES + 2 * SHARE_TAG_BYTES
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class SharesSealed:
 
     Attributes:
         commitment: 32 bytes.
-        sealed: recipient's index -> ciphertext of `SEALED_BYTES`; ascending.
+        sealed: recipient's index -> ciphertext and tags, `SEALED_BYTES`; ascending.
     """
 
     commitment: bytes
@@ -183,28 +186,30 @@ class SharesDelivered:
     """r2, server to client: who shared keys, and the shares meant for this client.
 
     Attributes:
+        session: identifier, so that a request of another session is known for what it is.
         size: n, the clients announced in r1.
         sharers: indices of all clients that completed r1.
-        sealed: neighbour's index -> its ciphertext for this client.
+        sealed: neighbour's index -> its ciphertext for this client, and tags.
     """
 
+    session: bytes
     size: int
     sharers: frozenset[int]
     sealed: dict[int, bytes]
 
     def to_bytes(self) -> bytes:
         """Wire form."""
-        writer = Writer(0x14, FORMAT_VERSION).number(self.size, 4).members(self.sharers, self.size)
-        return _write_sealed(writer, self.sealed).finish()
+        writer = Writer(0x14, FORMAT_VERSION).raw(self.session).number(self.size, 4)
+        return _write_sealed(writer.members(self.sharers, self.size), self.sealed).finish()
 
     @classmethod
-    def from_bytes(cls, data: object) -> Self:
-        """Parse; raises MalformedMessage."""
+    def from_bytes(cls, data: object, most: int = MOST_CLIENTS) -> Self:
+        """Parse; raises MalformedMessage, also for more than `most` clients, before any is read."""
         reader = Reader(data, 0x14, FORMAT_VERSION, "delivered shares")
-        size = reader.number(4, 1, MOST_CLIENTS)
+        session, size = reader.raw(SESSION_BYTES), reader.number(4, 1, most)
         sharers, sealed = reader.members(size), _read_sealed(reader)
         reader.finish()
-        return cls(size, sharers, sealed)
+        return cls(session, size, sharers, sealed)
 
 
 @dataclass(frozen=True)
@@ -232,22 +237,23 @@ class InputMasked:
 class UnmaskingRequested:
     """r4, server to client: who survived r2. Whoever shared keys and is not among them is dropped."""
 
+    session: bytes
     size: int
     survivors: frozenset[int]
 
     def to_bytes(self) -> bytes:
         """Wire form."""
-        writer = Writer(0x18, FORMAT_VERSION).number(self.size, 4)
+        writer = Writer(0x18, FORMAT_VERSION).raw(self.session).number(self.size, 4)
         return writer.members(self.survivors, self.size).finish()
 
     @classmethod
-    def from_bytes(cls, data: object) -> Self:
-        """Parse; raises MalformedMessage."""
+    def from_bytes(cls, data: object, most: int = MOST_CLIENTS) -> Self:
+        """Parse; raises MalformedMessage, also for more than `most` clients, before any is read."""
         reader = Reader(data, 0x18, FORMAT_VERSION, "unmasking request")
-        size = reader.number(4, 1, MOST_CLIENTS)
+        session, size = reader.raw(SESSION_BYTES), reader.number(4, 1, most)
         survivors = reader.members(size)
         reader.finish()
-        return cls(size, survivors)
+        return cls(session, size, survivors)
 
 
 @dataclass(frozen=True)

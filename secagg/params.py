@@ -11,10 +11,11 @@ from typing import Self
 
 from arithmetic.errors import ParameterError
 from arithmetic.fixed_point import FixedPoint
-from secagg.bounds import Adversary, derive_graph
+from arithmetic.residues import MODULUS_BITS
+from secagg.bounds import Adversary, count_of, derive_graph
 from secagg.encoding import Reader, Writer
 from secagg.graph import MOST_CLIENTS, Graph
-from secagg.primitives import DIGEST_BYTES, digest
+from secagg.primitives import digest
 
 FORMAT_VERSION = 1
 CODE_VERSION = b"chorus secagg 1"
@@ -39,7 +40,7 @@ class SecAggParams:
         modulus_bits: b of the tensor part's modulus 2^b.
         tensor_length: entries of the tensor part, >= 0.
         scalar_length: 64-bit residues of the scalar part, >= 0.
-        adversary: what the server may be; `active` needs 2t > n + colluders and signed keys.
+        adversary: what the server may be; a `Session` against an active one is refused in this version.
 
     Raises:
         ParameterError: a value out of range, or values that cannot work together.
@@ -64,7 +65,12 @@ class SecAggParams:
                 f"or {self.cohort - 1} for everybody"
             )
         _within("threshold", self.threshold, 2, self.neighbours + 1)
-        _within("min-survivors", self.min_survivors, LEAST_COHORT, self.cohort)
+        complete = self.neighbours == self.cohort - 1
+        least = max(LEAST_COHORT, self.threshold) if complete else LEAST_COHORT
+        _within("min-survivors", self.min_survivors, least, self.cohort)
+        _within("modulus-bits", self.modulus_bits, min(MODULUS_BITS), max(MODULUS_BITS))
+        if not isinstance(self.adversary, Adversary):
+            raise ParameterError(f"adversary = {self.adversary!r} is not known; choose curious or active")
         _within("tensor length", self.tensor_length, 0, MOST_LENGTH)
         _within("scalar length", self.scalar_length, 0, MOST_LENGTH)
         FixedPoint(self.modulus_bits, self.cohort, 1.0)
@@ -73,8 +79,8 @@ class SecAggParams:
     def complete(
         cls, cohort: int, modulus_bits: int, tensor_length: int, scalar_length: int, threshold: int = 0
     ) -> Self:
-        """A complete graph; `threshold` 0 means floor(2n/3) + 1 (Bonawitz et al., section 6.2)."""
-        chosen = threshold or 2 * cohort // 3 + 1
+        """A complete graph; `threshold` 0 means `default_threshold`."""
+        chosen = threshold or default_threshold(cohort)
         least = max(chosen, LEAST_COHORT)
         return cls(cohort, chosen, cohort - 1, least, modulus_bits, tensor_length, scalar_length)
 
@@ -96,7 +102,7 @@ class SecAggParams:
             cohort, corrupt_fraction, dropout_fraction, adversary, security_bits, correctness_bits
         )
         neighbours = min(found.neighbours, cohort - 1)
-        survivors = cohort - int(dropout_fraction * cohort)
+        survivors = cohort - count_of("dropout-fraction", dropout_fraction, cohort)
         least = max(LEAST_COHORT, found.threshold if neighbours == cohort - 1 else survivors)
         lengths = (modulus_bits, tensor_length, scalar_length)
         return cls(cohort, found.threshold, neighbours, least, *lengths, adversary)
@@ -132,6 +138,11 @@ class SecAggParams:
 
 
 PARAMS_BYTES = 2 + 4 * 4 + 1 + 8 + 8 + 1
+
+
+def default_threshold(holders: int) -> int:
+    """Floor(2n/3) + 1 of the n that hold a share (Bonawitz et al., CCS 2017, section 6.2)."""
+    return 2 * holders // 3 + 1
 
 
 @dataclass(frozen=True)
@@ -205,6 +216,3 @@ def _within(name: str, value: int, least: int, most: int) -> None:
         raise ParameterError(
             f"{name} = {value} cannot work here; choose a whole number from {least} to {most}"
         )
-
-
-__all__ = ["DIGEST_BYTES", "Adversary", "Agreement", "SecAggParams", "Session"]

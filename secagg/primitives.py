@@ -87,7 +87,7 @@ def agree(private: bytes, public: bytes) -> bytes:
 
 
 def derive_key(secret: bytes, label: str, context: bytes, *parts: int) -> bytes:
-    """A 32-byte key: HKDF-SHA256 with salt `context` and info = label and parts, all of fixed width.
+    """A 32-byte key: HKDF-SHA256, salt = `context`, info = label, parts (8 bytes each) and `context` again.
 
     The session's context enters every derivation: parties that were shown different sessions, models or
     configurations hold unrelated keys.

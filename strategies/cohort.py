@@ -4,12 +4,16 @@ Decides: when to give up. Flower's own sampling waits for ever. Refuses to know:
 """
 
 import time
+from collections.abc import Iterable
 
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
+from flwr.supercore.run import Run
 
-from strategies.errors import CohortIncomplete
+from strategies.errors import CohortIncomplete, StrategyNotSupported
 
 _LOOK_INTERVAL = 0.2
+_MOST_LOOKS = 3
 
 
 def await_cohort(grid: Grid, size: int, deadline: float, known: frozenset[int] = frozenset()) -> list[int]:
@@ -38,3 +42,70 @@ def await_cohort(grid: Grid, size: int, deadline: float, known: frozenset[int] =
         f"{len(nodes)} of {size} nodes connected in {deadline:g} s (here: {here}; missing: {away}). Start the "
         f"missing nodes or lower `clients`; simulated: --federation-config num-supernodes={size}"
     )
+
+
+class FixedCohort(Grid):
+    """The grid as an inner strategy may see it: the nodes that were awaited, and nothing to send through.
+
+    Flower's sampling asks for the nodes over and over until there are enough; here it is told once more, and then
+    that no more will come.
+    """
+
+    def __init__(self, grid: Grid, nodes: list[int]) -> None:
+        self._grid = grid
+        self._nodes = nodes
+        self._looks = 0
+
+    def get_node_ids(self) -> Iterable[int]:
+        """The nodes awaited.
+
+        Raises:
+            CohortIncomplete: asked more often than any sampling that is content with them asks.
+        """
+        self._looks += 1
+        if self._looks > _MOST_LOOKS:
+            raise CohortIncomplete(
+                f"the inner strategy waits for more than the {len(self._nodes)} nodes that are connected; lower its "
+                "min_available_nodes or min_train_nodes"
+            )
+        return list(self._nodes)
+
+    @property
+    def run(self) -> Run:
+        """The run of the real grid."""
+        return self._grid.run
+
+    def set_run(self, run: Run) -> None:
+        """Passed on."""
+        self._grid.set_run(run)
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Passed on."""
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Refused: an inner strategy that talks to clients on its own would see single replies."""
+        raise StrategyNotSupported(
+            "the inner strategy talks to clients on its own; only the mean is to be had"
+        )
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Refused, as `push_messages`."""
+        raise StrategyNotSupported(
+            "the inner strategy talks to clients on its own; only the mean is to be had"
+        )
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Refused, as `push_messages`."""
+        raise StrategyNotSupported(
+            "the inner strategy talks to clients on its own; only the mean is to be had"
+        )

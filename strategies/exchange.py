@@ -5,6 +5,7 @@ message it answers; the sender it names is a hint that is not used.
 Refuses to know: what is asked and answered.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from wire.rounds import ProtocolRound
 
 REASON_LENGTH = 200
 _TTL_MARGIN = 60.0
+_PULLED_AT_ONCE = 16
+_log = logging.getLogger("chorus.server")
 
 
 @dataclass(frozen=True)
@@ -46,22 +49,51 @@ def exchange(
         requests: node id -> content.
         protocol_round: which action to address.
         server_round: sent along as the message's group.
-        deadline: seconds from now, on the monotonic clock; replies after it are never looked at.
+        deadline: seconds from when all is sent, on the monotonic clock; replies after it are never looked at.
         poll_interval: seconds between two pulls.
     """
-    end = time.monotonic() + deadline
     messages = [
         Message(
             content, node, protocol_round.message_type, ttl=deadline + _TTL_MARGIN, group_id=str(server_round)
         )
         for node, content in requests.items()
     ]
-    identifiers = list(grid.push_messages(messages))
-    pending = {key: node for key, node in zip(identifiers, requests, strict=False) if key}
+    pushed = set(grid.push_messages(messages))
+    end = time.monotonic() + deadline
+    # A reply belongs to whom the question went, by the identifier that pushing gave the question. A grid may
+    # leave out or blank what it could not store, so nothing is inferred from positions.
+    asked = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
+    pending = {key: node for key, node in asked.items() if key in pushed}
     while pending and time.monotonic() < end:
-        for reply in grid.pull_messages(list(pending)):
-            node = pending.pop(reply.metadata.reply_to_message_id, None)
+        for key, reply in _arrived(grid, list(pending)):
+            node = pending.pop(key, None)
             if node is not None:
-                yield node, Refusal(printable(reply.error.reason)) if reply.has_error() else reply.content
+                yield node, reply
         if pending:
             time.sleep(min(poll_interval, max(end - time.monotonic(), 0)))
+
+
+def _arrived(grid: Grid, keys: list[str]) -> Iterator[tuple[str, RecordDict | Refusal]]:
+    """Replies that have come, a few at a time: what is held at once does not grow with the cohort."""
+    for start in range(0, len(keys), _PULLED_AT_ONCE):
+        slice_ = keys[start : start + _PULLED_AT_ONCE]
+        try:
+            yield from map(_read, grid.pull_messages(slice_))
+        except Exception as error:  # noqa: BLE001 - one reply that Flower cannot parse must not end the run
+            _log.warning("a reply could not be read (%s); asking one by one", type(error).__name__)
+            yield from _one_by_one(grid, slice_)
+
+
+def _one_by_one(grid: Grid, keys: list[str]) -> Iterator[tuple[str, RecordDict | Refusal]]:
+    for key in keys:
+        try:
+            yield from map(_read, grid.pull_messages([key]))
+        except Exception:  # noqa: BLE001 - as above; the sender of this one is out
+            yield key, Refusal("FORMAT: the reply could not be read")
+
+
+def _read(reply: Message) -> tuple[str, RecordDict | Refusal]:
+    # Never raises: what a pull has handed out is gone, so one empty reply would cost its neighbours theirs.
+    reason = reply.error.reason if reply.has_error() else "a reply with neither content nor error"
+    content = reply.content if reply.has_content() else Refusal(printable(reason))
+    return reply.metadata.reply_to_message_id, content

@@ -56,7 +56,9 @@ class TrainingMetrics:
         }
 
 
-def training_of(sums: Sums, survivors: int, codec: FixedPoint, max_examples: int) -> TrainingMetrics:
+def training_of(
+    sums: Sums, survivors: int, codec: FixedPoint, max_examples: int, tensor_length: int
+) -> TrainingMetrics:
     """Training metrics of a session.
 
     Args:
@@ -64,31 +66,42 @@ def training_of(sums: Sums, survivors: int, codec: FixedPoint, max_examples: int
         survivors: clients in the sum.
         codec: the tensor part's encoding.
         max_examples: weight that counts as 1.
+        tensor_length: entries of the tensor part.
 
     Raises:
-        RangeError: the weights sum to nothing; there is no mean.
+        RangeError: the counters contradict each other, which no honest cohort's do; there is no mean.
     """
-    weight = int(sums[WEIGHT])
-    if weight < 1:
+    weight, clamped = int(sums[WEIGHT]), int(sums[WEIGHTS_CLAMPED])
+    exceeding = tuple(int(sums[exceeding_key(step)]) for step in range(MAGNITUDE_STEPS))
+    plausible = survivors <= weight <= survivors * max_examples and 0 <= clamped <= survivors
+    plausible &= list(exceeding) == sorted(exceeding) and exceeding[0] >= 0
+    if not plausible or exceeding[-1] > survivors * tensor_length:
         raise RangeError(
-            "the weights of all survivors sum to nothing, so there is no mean; the model is unchanged"
+            "the masked counters contradict each other: a client sent a false vector, or the sum is not one. It was "
+            "discarded; the model is unchanged"
         )
     scale = max_examples / weight
     return TrainingMetrics(
         weight=weight,
         scale=scale,
         train_loss=sums[TRAINING_LOSS] / weight,
-        exceeding=tuple(int(sums[exceeding_key(step)]) for step in range(MAGNITUDE_STEPS)),
-        weights_clamped=int(sums[WEIGHTS_CLAMPED]),
+        exceeding=exceeding,
+        weights_clamped=clamped,
         encoding_bound=codec.bound,
         error_bound=survivors * codec.step * scale,
     )
 
 
 def evaluation_of(sums: Sums, metrics: tuple[str, ...]) -> dict[str, float]:
-    """Mean loss and metrics over all evaluation examples; empty when no client had any."""
+    """Mean loss and metrics over all evaluation examples; empty when no client had any.
+
+    Raises:
+        RangeError: a negative count.
+    """
     examples = sums[EVALUATION_EXAMPLES]
-    if examples < 1:
+    if examples < 0:
+        raise RangeError("the masked count of evaluation examples is negative; the metrics were discarded")
+    if examples == 0:
         return {}
     means: dict[str, Any] = {"loss": sums[EVALUATION_LOSS] / examples}
     return means | {metric: sums[metric_key(metric)] / examples for metric in metrics}

@@ -8,24 +8,23 @@ Refuses to know: the protocol (`session` drives it) and torch.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
-from numpy.typing import NDArray
 
-from arithmetic.errors import ChorusError
-from arithmetic.fixed_point import FixedPoint, next_bound
+from arithmetic.errors import ChorusError, RangeError
+from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint, next_bound
 from arithmetic.layout import VectorSpec
-from secagg.params import LEAST_COHORT, SecAggParams
-from strategies.cohort import await_cohort
+from secagg.params import SecAggParams
+from strategies.cohort import FixedCohort, await_cohort
 from strategies.errors import NothingAggregated, StrategyNotSupported
 from strategies.events import Emit, silent
 from strategies.outcome import evaluation_of, training_of
-from strategies.session import Deadlines, SessionDriver, SessionReport
+from strategies.records import ndarrays_of, number_of, one_request, record_of
+from strategies.session import SessionDriver, SessionReport
+from strategies.settings import Settings
 from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays
 from wire.rounds import ProtocolRound, Purpose
@@ -35,48 +34,9 @@ from wire.settings import (
     LAYOUT_DIGEST,
     MAX_EXAMPLES,
     PURPOSE,
+    exact_types,
     layout_digest,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How sessions are run.
-
-    Attributes:
-        cohort: clients to wait for, >= 3.
-        threshold: shares that rebuild a secret; 0 means two thirds of a neighbourhood, plus one.
-        neighbours: in the secret-sharing graph; 0 means everybody.
-        min_cohort: least clients in a sum.
-        modulus_bits: b of the tensor part.
-        encoding_bound: clamp of weight / max_examples * update in the first server round; adapts afterwards.
-        max_examples: largest weight; a client with more counts as this many, and is counted under the mask.
-        cohort_deadline: seconds to wait for the whole cohort.
-        deadlines: seconds for each protocol round.
-    """
-
-    cohort: int
-    threshold: int = 0
-    neighbours: int = 0
-    min_cohort: int = LEAST_COHORT
-    modulus_bits: int = 24
-    encoding_bound: float = 1.0
-    max_examples: int = 10_000
-    cohort_deadline: float = 120.0
-    deadlines: Deadlines = field(default_factory=Deadlines)
-
-    def params(self, cohort: int, tensor_length: int, scalar_length: int) -> SecAggParams:
-        """Parameters of a session with `cohort` clients.
-
-        Raises:
-            ParameterError: they cannot work together.
-        """
-        neighbours = min(self.neighbours or cohort - 1, cohort - 1)
-        # Bonawitz et al., section 6.2: t = floor(2n/3) + 1, here over a neighbourhood.
-        threshold = self.threshold or 2 * (neighbours + 1) // 3 + 1
-        least = threshold if neighbours == cohort - 1 else 2 * cohort // 3 + 1
-        lengths = (self.modulus_bits, tensor_length, scalar_length)
-        return SecAggParams(cohort, threshold, neighbours, max(self.min_cohort, least), *lengths)
 
 
 class SecureAggregation(Strategy):
@@ -115,11 +75,13 @@ class SecureAggregation(Strategy):
         self._last_failure = ""
         self._driver: SessionDriver | None = None
         self._known: frozenset[int] = frozenset()
+        self._planned: dict[Purpose, int] = {}
         self._mean: RecordDict | None = None
         self._evaluated: MetricRecord | None = None
         self._central: MetricRecord | None = None
         for purpose in Purpose:
             self._params(purpose, settings.cohort)
+        self._planned.clear()
 
     def summary(self) -> None:
         """Log the inner strategy's own summary."""
@@ -136,11 +98,10 @@ class SecureAggregation(Strategy):
         """
         self._mean = self._evaluated = None
         try:
-            self._await(grid)
-            asked = list(self.inner.configure_train(server_round, arrays, config, grid))
-            if asked:
-                nodes, chosen = _one_request(asked)
-                self._train(grid, nodes, arrays, chosen, server_round)
+            cohort = FixedCohort(grid, self._await(grid))
+            asked = list(self.inner.configure_train(server_round, arrays, config, cohort))
+            nodes, chosen = one_request(asked, arrays)
+            self._train(grid, nodes, arrays, chosen, server_round)
         except StrategyNotSupported:
             raise
         except ChorusError as error:
@@ -162,8 +123,13 @@ class SecureAggregation(Strategy):
         arrays, metrics = self.inner.aggregate_train(server_round, [reply])
         if arrays is None:
             return None, metrics
+        try:
+            model = record_of(self.spec.conform(ndarrays_of(arrays)))
+        except ChorusError as error:
+            self._failed(server_round, Purpose.TRAINING, error)
+            return None, None
         self.aggregated.append(server_round)
-        return _record(self.spec.conform(_ndarrays(arrays))), metrics
+        return model, metrics
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -193,6 +159,7 @@ class SecureAggregation(Strategy):
         Raises:
             NothingAggregated: every server round failed.
         """
+        self.aggregated = []
         config = ConfigRecord() if train_config is None else train_config
         result = super().start(
             grid, initial_arrays, num_rounds, timeout, config, evaluate_config, self._judged(evaluate_fn)
@@ -204,7 +171,7 @@ class SecureAggregation(Strategy):
             )
         incoming = result.evaluate_metrics_clientapp
         result.evaluate_metrics_clientapp = {r - 1: found for r, found in incoming.items()}
-        final = self.evaluate(grid, result.arrays, config, num_rounds)
+        final = self.evaluate(grid, result.arrays, config, num_rounds + 1)
         if final is not None:
             result.evaluate_metrics_clientapp[num_rounds] = final
         return result
@@ -236,16 +203,21 @@ class SecureAggregation(Strategy):
         total, codec = report.unmasked.total, FixedPoint(params.modulus_bits, params.cohort, self.bound)
         named, integers = self._layout(purpose).decode(total.scalars, params.cohort)
         survivors = len(report.unmasked.survivors)
-        metrics = training_of(named, survivors, codec, self.settings.max_examples)
+        metrics = training_of(named, survivors, codec, self.settings.max_examples, self.spec.tensor_length)
+        self.bound = next_bound(self.bound, metrics.exceeding)
+        if self.spec.tensor_length and not any(metrics.exceeding) and self.bound < codec.bound:
+            raise RangeError(
+                f"no entry of any update reached the encoding bound / 4^{MAGNITUDE_STEPS - 1}, so rounding would "
+                "drown them; the bound shrinks for the next round. Lower encoding-bound or max-examples"
+            )
         means = np.array(integers, dtype=np.float64) / metrics.weight
-        model = self.spec.apply_mean(_ndarrays(arrays), codec.decode(total.tensor) * metrics.scale, means)
+        model = self.spec.apply_mean(ndarrays_of(arrays), codec.decode(total.tensor) * metrics.scale, means)
         weighted_by = getattr(self.inner, "weighted_by_key", "num-examples")
         record = MetricRecord({weighted_by: metrics.weight, "train_loss": metrics.train_loss})
-        self._mean = RecordDict({MODEL_KEY: _record(model), "metrics": record})
+        self._mean = RecordDict({MODEL_KEY: record_of(model), "metrics": record})
         found = evaluation_of(named, self.metrics)
         self._evaluated = MetricRecord(dict(found))
         self._finished(server_round, purpose, report, found, metrics.fields)
-        self.bound = next_bound(self.bound, metrics.exceeding)
 
     def _session(
         self,
@@ -257,12 +229,12 @@ class SecureAggregation(Strategy):
         purpose: Purpose,
     ) -> tuple[SessionReport, SecAggParams]:
         params = self._params(purpose, len(nodes))
-        agreed = ConfigRecord(dict(config))
+        agreed = exact_types(config)
         agreed[PURPOSE] = purpose.value
-        agreed[ENCODING_BOUND] = self.bound
+        agreed[ENCODING_BOUND] = float(self.bound)
         agreed[MAX_EXAMPLES] = self.settings.max_examples
         agreed[LAYOUT_DIGEST] = layout_digest(self.spec, self._layout(purpose))
-        model = pack_arrays(_ndarrays(arrays))
+        model = pack_arrays(ndarrays_of(arrays))
         return self._driving(grid).run(params, nodes, model, agreed, server_round, purpose), params
 
     def _driving(self, grid: Grid) -> SessionDriver:
@@ -272,7 +244,7 @@ class SecureAggregation(Strategy):
 
     def _await(self, grid: Grid) -> list[int]:
         """The whole cohort at first; later whoever is there, as long as the session can succeed."""
-        least = self._params(Purpose.EVALUATION, self.settings.cohort).min_survivors
+        least = self.settings.params(self.settings.cohort, 0, 0).min_survivors
         size = least if self._known else self.settings.cohort
         nodes = await_cohort(grid, size, self.settings.cohort_deadline, self._known)
         if not self._known:
@@ -285,7 +257,8 @@ class SecureAggregation(Strategy):
 
     def _params(self, purpose: Purpose, cohort: int) -> SecAggParams:
         tensor = self.spec.tensor_length if purpose is Purpose.TRAINING else 0
-        return self.settings.params(cohort, tensor, self._layout(purpose).length)
+        planned = self._planned[purpose] = max(self._planned.get(purpose, 0), cohort)
+        return self.settings.params(cohort, tensor, self._layout(purpose).length, planned)
 
     def _judged(
         self, evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None
@@ -295,7 +268,13 @@ class SecureAggregation(Strategy):
             return None
 
         def remembering(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
-            self._central = evaluate_fn(server_round, arrays)
+            try:
+                self._central = evaluate_fn(server_round, arrays)
+            except ChorusError as error:  # a model that diverged is worth keeping, and worth saying so
+                self._central = None
+                self.emit(
+                    "central_test_failed", server_round=server_round, code=error.code, reason=str(error)
+                )
             return self._central
 
         return remembering
@@ -314,10 +293,12 @@ class SecureAggregation(Strategy):
             server_round=server_round,
             purpose=purpose,
             **{name: report.completed[step] for name, step in _COUNTS.items()},
-            **{name: found.get(name) for name in ("accuracy", "loss", *self.metrics)},
+            accuracy=found.get("accuracy"),
+            loss=found.get("loss"),
+            metrics={name: found[name] for name in self.metrics if name in found},
             **trained,
-            central_accuracy=_number(central.get("accuracy")),
-            central_loss=_number(central.get("loss")),
+            central_accuracy=number_of(central.get("accuracy")),
+            central_loss=number_of(central.get("loss")),
             bytes_up=report.bytes_up,
             bytes_down=report.bytes_down,
             seconds=round(report.seconds, 3),
@@ -336,32 +317,3 @@ _COUNTS = {
     "masked": ProtocolRound.MASKED_INPUT,
     "unmasked": ProtocolRound.UNMASKING,
 }
-
-
-def _one_request(messages: list[Message]) -> tuple[list[int], ConfigRecord]:
-    """The nodes the inner strategy chose, and the one configuration it wants them to have.
-
-    Raises:
-        StrategyNotSupported: it gives clients different configurations.
-    """
-    configs = [message.content.config_records for message in messages]
-    if any(list(found.values()) != list(configs[0].values()) for found in configs):
-        raise StrategyNotSupported(
-            "the inner strategy gives clients different configurations, which cannot share one sum; "
-            "use one that treats the cohort alike"
-        )
-    nodes = [message.metadata.dst_node_id for message in messages]
-    return nodes, next(iter(configs[0].values()), ConfigRecord())
-
-
-def _ndarrays(record: ArrayRecord) -> dict[str, NDArray[Any]]:
-    """Our own server's arrays, by name."""
-    return {name: array.numpy() for name, array in record.items()}
-
-
-def _record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
-    return ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None

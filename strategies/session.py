@@ -8,6 +8,7 @@ Refuses to know: what the vector means, and which strategy wants the mean.
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from flwr.serverapp import Grid
 
 from arithmetic.errors import ChorusError
-from secagg.errors import Misbehaviour
+from secagg.errors import CohortTooSmall, Misbehaviour
 from secagg.messages import InputMasked, KeysAdvertised, PublicKeys, SharesRevealed, SharesSealed
 from secagg.params import SESSION_BYTES, SecAggParams, Session
 from secagg.server.collection import Collection
@@ -25,17 +26,9 @@ from secagg.server.r0_advertise_keys import KeyCollection
 from secagg.server.r4_unmasking import Unmasked
 from strategies.events import Emit
 from strategies.exchange import Refusal, exchange
+from strategies.settings import Deadlines
 from wire.records import config_digest, message_in, model_digest, record_bytes, request_record
 from wire.rounds import ProtocolRound, Purpose
-
-
-@dataclass(frozen=True)
-class Deadlines:
-    """Seconds a protocol round may take, and between two looks for replies."""
-
-    training: float = 600.0
-    protocol_round: float = 20.0
-    poll_interval: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,8 @@ class SessionDriver:
             purpose: what is summed.
 
         Raises:
-            CohortTooSmall: too few clients completed a protocol round; nothing was unmasked.
+            CohortTooSmall: too few clients completed a protocol round; nothing was unmasked. Says what most of
+                those that refused gave as their reason.
             Unrecoverable: false shares; nothing was unmasked.
         """
         session = Session(os.urandom(SESSION_BYTES), server_round, params)
@@ -97,7 +91,21 @@ class SessionDriver:
         self.emit(
             "session_opened", server_round=server_round, purpose=purpose, session=session.identifier.hex()
         )
-        keys = KeyCollection(session, nodes)
+        try:
+            unmasked = self._rounds(course, KeyCollection(session, nodes), model, config)
+        except CohortTooSmall as error:
+            if course.refusals:
+                commonest, _ = Counter(course.refusals.values()).most_common(1)[0]
+                raise error.because(commonest) from None
+            raise
+        self.carried.update(unmasked.next_keys)
+        return course.report(unmasked)
+
+    def _rounds(
+        self, course: "_Course", keys: KeyCollection, model: ArrayRecord, config: ConfigRecord
+    ) -> Unmasked:
+        """r0 where keys are missing, then r1, r2, r4."""
+        params = keys.session.params
         course.take_keys(keys)
         shares, announced = keys.close(model_digest(model), config_digest(config))
         requests = {
@@ -119,13 +127,14 @@ class SessionDriver:
             ProtocolRound.UNMASKING, recovery, _plain(survivors),
             lambda n, m: recovery.receive(n, SharesRevealed.from_bytes(m)),
         )  # fmt: skip
-        unmasked = recovery.close()
-        for liar in unmasked.liars:
-            self.emit(
-                "misbehaviour", server_round=server_round, culprit=liar, code="SHARE", reason="false share"
-            )
-        self.carried.update(unmasked.next_keys)
-        return course.report(unmasked)
+        for holder, owner in recovery.false_shares:
+            reason = f"it revealed a share of client {owner} that is not the one it was dealt"
+            course.blame(holder, "SHARE", reason)
+        try:
+            return recovery.close()
+        except Misbehaviour as error:
+            course.blame(error.culprit, error.code, str(error))
+            raise
 
 
 class _Course:
@@ -138,6 +147,7 @@ class _Course:
         self._started = time.monotonic()
         self._completed: dict[ProtocolRound, int] = {}
         self._up = self._down = 0
+        self.refusals: Mapping[int, str] = {}
 
     def take_keys(self, keys: KeyCollection) -> None:
         """Use keys sent ahead; ask the other clients in r0. A fully carried session spends no trip on it."""
@@ -162,6 +172,7 @@ class _Course:
     ) -> None:
         """Ask, fold every reply in as it arrives, and record who did not complete the round and why."""
         started, refused, up = time.monotonic(), dict[int, str](), 0
+        self.refusals = refused
         down = sum(record_bytes(content) for content in requests.values())
         deadlines = self._driver.deadlines
         training = protocol_round is ProtocolRound.SHARE_KEYS
@@ -183,6 +194,13 @@ class _Course:
             protocol_round, collection, len(requests), refused, down, up, time.monotonic() - started
         )
 
+    def blame(self, culprit: int, code: str, reason: str) -> None:
+        """Put a client's misbehaviour on record."""
+        server_round = self._session.server_round
+        self._driver.emit(
+            "misbehaviour", server_round=server_round, culprit=culprit, code=code, reason=reason
+        )
+
     @contextmanager
     def _dropping(self, node: int, refused: dict[int, str]) -> Iterator[None]:
         """A reply that does not check drops its sender and nobody else."""
@@ -190,10 +208,7 @@ class _Course:
             yield
         except Misbehaviour as error:
             refused[node] = error.line
-            self._driver.emit(
-                "misbehaviour", server_round=self._session.server_round, culprit=node, code=error.code,
-                reason=str(error),
-            )  # fmt: skip
+            self.blame(node, error.code, str(error))
         except ChorusError as error:
             refused[node] = error.line
 

@@ -25,6 +25,7 @@ CONFIG_KEY = "config"
 _MESSAGE_KEY = "message"
 _MESSAGE_TYPE = "chorus.message"
 _RAW_TYPE = "chorus.raw"
+_MOST_SIDES, _LONGEST_SIDE = 32, 1 << 33
 _DTYPES = (
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "bool",
@@ -97,7 +98,8 @@ def unpack_arrays(record: object) -> dict[str, npt.NDArray[Any]]:
             raise MalformedMessage(f"array {name[:80]!r} is of a type that is not accepted")
         dtype = np.dtype(array.dtype).newbyteorder("<")
         shape = tuple(array.shape)
-        if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != len(array.data):
+        fits = len(shape) <= _MOST_SIDES and all(0 <= side <= _LONGEST_SIDE for side in shape)
+        if not fits or math.prod(shape) * dtype.itemsize != len(array.data):
             raise MalformedMessage(f"array {name[:80]!r} is not of the size its shape says")
         arrays[name] = np.frombuffer(array.data, dtype=dtype).reshape(shape)
     return arrays

@@ -20,6 +20,8 @@ PURPOSE = "purpose"
 ENCODING_BOUND = "encoding-bound"
 MAX_EXAMPLES = "max-examples"
 LAYOUT_DIGEST = "layout-digest"
+_SERVER_ROUND = "server-round"  # FedAvg adds it
+_LONGEST = 4096  # a path; nothing else comes near
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,16 @@ class Assignment:
 
     @classmethod
     def from_record(cls, record: object) -> Self:
-        """Parse a configuration record; keys an inner strategy adds of its own are left alone.
+        """Parse a configuration record of exactly these keys, and FedAvg's `server-round`.
 
         Raises:
-            MalformedMessage: a key is missing or of another type (a bool is no int, an int no float).
+            MalformedMessage: a key is missing, unknown, too long or of another type (an int is no float).
         """
         if not isinstance(record, ConfigRecord):
             raise MalformedMessage("the training configuration travels as a config record")
+        names = {field.name.replace("_", "-") for field in fields(cls)}
+        if set(record) - names - {_SERVER_ROUND}:
+            raise MalformedMessage("the training configuration has keys that this version does not know")
         values = {}
         for field in fields(cls):
             key = field.name.replace("_", "-")
@@ -66,10 +71,19 @@ class Assignment:
                 raise MalformedMessage(
                     f"{key} is missing from the training configuration or of the wrong type"
                 )
-            values[field.name] = record[key]
+            values[field.name] = value = record[key]
+            if isinstance(value, str | bytes) and len(value) > _LONGEST:
+                raise MalformedMessage(f"{key} in the training configuration is longer than {_LONGEST}")
         if values[PURPOSE] not in set(Purpose):
             raise MalformedMessage("a session is for training or for evaluation")
         return cls(**values)  # type: ignore[arg-type]
+
+
+def exact_types(config: ConfigRecord) -> ConfigRecord:
+    """A copy in which whole numbers stand as floats where a float is due, as a strategy's author may write them."""
+    floats = {field.name.replace("_", "-") for field in fields(Assignment) if field.type is float}
+    pairs = {key: float(v) if key in floats and type(v) is int else v for key, v in config.items()}
+    return ConfigRecord(pairs)
 
 
 def layout_digest(spec: VectorSpec, scalars: ScalarLayout) -> bytes:

@@ -14,6 +14,7 @@ from secagg.messages import CohortAnnounced, PublicKeys, SharesSealed, cohort_di
 from secagg.params import SESSION_BYTES, Agreement
 from secagg.primitives import BadKey, Entropy, agree, check_public_key, derive_key, same, seal
 from secagg.shamir import SECRET_BYTES, split
+from secagg.tags import tag_pair
 
 
 def share_keys(
@@ -56,7 +57,8 @@ def share_keys(
     for peer, keys in peers.items():
         key = channel_key(state.keys.channel.private, keys.channel, context, sender=index, recipient=peer)
         plaintext = to_bytes(key_shares[peer]) + to_bytes(seed_shares[peer])
-        sealed[peer] = seal(key, plaintext, share_label(context, index, peer))
+        tags = tag_pair(key_shares[peer], seed_shares[peer], context, index, peer)
+        sealed[peer] = seal(key, plaintext, share_label(context, index, peer)) + tags
     following = AwaitingShares(
         cohort.session.identifier, context, params, cohort.advertised, index, peers, state.keys, seed,
         seed_shares[index],
@@ -110,5 +112,5 @@ def _checked_peers(cohort: CohortAnnounced, index: int, agreement: Agreement) ->
             check_public_key(keys.mask)
             check_public_key(keys.channel)
         except BadKey as error:
-            raise Misbehaviour(peer, f"client {peer}: {error}; nothing was shared") from error
+            raise Misbehaviour(peer, f"peer {peer}: {error}; nothing was shared") from error
     return peers

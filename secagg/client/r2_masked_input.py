@@ -6,14 +6,22 @@ Refuses to know: what the vector holds.
 """
 
 from arithmetic.field import ELEMENT_BYTES
-from arithmetic.residues import pack
+from arithmetic.residues import pack, word_type
 from secagg.client.r1_share_keys import channel_key, share_label
 from secagg.client.states import AwaitingShares, AwaitingSurvivors
-from secagg.errors import CohortTooSmall, MalformedMessage, Misbehaviour, ParameterError, SuspectServer
+from secagg.errors import (
+    CohortTooSmall,
+    MalformedMessage,
+    Misbehaviour,
+    OutOfTurn,
+    ParameterError,
+    SuspectServer,
+)
 from secagg.masks import Residues, add_mask, pairwise_mask_seed, pairwise_sign, self_mask_seed
-from secagg.messages import InputMasked, SharesDelivered
-from secagg.primitives import BadCiphertext, unseal
+from secagg.messages import CIPHERTEXT_BYTES, InputMasked, SharesDelivered
+from secagg.primitives import BadCiphertext, same, unseal
 from secagg.shamir import parse_share
+from secagg.tags import tag_pair
 
 
 def mask_input(
@@ -27,14 +35,17 @@ def mask_input(
         vector: tensor part (d,) and scalar part (m,) as the session's parameters say; overwritten.
 
     Raises:
+        OutOfTurn: a request of another session.
         SuspectServer: a list that no honest server sends.
         CohortTooSmall: too few clients to hide among; nothing was masked.
         Misbehaviour: a neighbour's shares do not open.
         ParameterError: the vector is not of the agreed lengths.
     """
     params = state.params
-    if vector.tensor.size != params.tensor_length or vector.scalars.size != params.scalar_length:
-        raise ParameterError("the vector is not of the lengths the session agreed on; nothing was sent")
+    tensor, scalars = vector.tensor, vector.scalars
+    agreed = (params.tensor_length,), (params.scalar_length,), word_type(params.modulus_bits), word_type(64)
+    if (tensor.shape, scalars.shape, tensor.dtype, scalars.dtype) != agreed:
+        raise ParameterError("the vector is not of the lengths and words agreed on; nothing was sent")
     _check_view(state, delivered)
     self_mask, mask_key = {state.index: state.own_share}, {}
     for sender, sealed in delivered.sealed.items():
@@ -54,6 +65,8 @@ def mask_input(
 
 def _check_view(state: AwaitingShares, delivered: SharesDelivered) -> None:
     """Who shared keys must be a part of the cohort, hold this client, and match the shares that came."""
+    if not same(delivered.session, state.session):
+        raise OutOfTurn("these shares are of another session; nothing was sent")
     if delivered.size != state.advertised or state.index not in delivered.sharers:
         raise SuspectServer("the list of clients that shared keys is not of this cohort; nothing was sent")
     if set(delivered.sealed) != set(state.peers) & delivered.sharers:
@@ -74,9 +87,17 @@ def _open(state: AwaitingShares, sender: int, sealed: bytes) -> tuple[int, int]:
         state.keys.channel.private, channel, state.context, sender=sender, recipient=state.index
     )
     try:
-        plaintext = unseal(key, sealed, share_label(state.context, sender, state.index))
-        return parse_share(plaintext[:ELEMENT_BYTES]), parse_share(plaintext[ELEMENT_BYTES:])
+        plaintext = unseal(key, sealed[:CIPHERTEXT_BYTES], share_label(state.context, sender, state.index))
+        mask_key, self_mask = (
+            parse_share(plaintext[:ELEMENT_BYTES]),
+            parse_share(plaintext[ELEMENT_BYTES:]),
+        )
+        if not same(
+            sealed[CIPHERTEXT_BYTES:], tag_pair(mask_key, self_mask, state.context, sender, state.index)
+        ):
+            raise MalformedMessage("they are not the shares it bound itself to")
+        return mask_key, self_mask
     except (BadCiphertext, MalformedMessage) as error:
         raise Misbehaviour(
-            sender, f"the shares of client {sender} do not open: {error}; nothing was sent"
+            sender, f"the shares of peer {sender} do not open: {error}; nothing was sent"
         ) from error

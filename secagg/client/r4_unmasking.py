@@ -6,9 +6,9 @@ Refuses to know: what the server does with the shares.
 """
 
 from secagg.client.states import AwaitingSurvivors, CarryingKeys, SecretKeys
-from secagg.errors import CohortTooSmall, SuspectServer
+from secagg.errors import CohortTooSmall, OutOfTurn, SuspectServer
 from secagg.messages import SharesRevealed, UnmaskingRequested
-from secagg.primitives import Entropy
+from secagg.primitives import Entropy, same
 
 
 def reveal_shares(
@@ -23,9 +23,12 @@ def reveal_shares(
         entropy: source of the next session's keys.
 
     Raises:
+        OutOfTurn: a request of another session.
         SuspectServer: a survivor that never shared keys, or this client named as dropped.
         CohortTooSmall: fewer survivors than agreed; no share leaves.
     """
+    if not same(request.session, state.session):
+        raise OutOfTurn("this request is of another session; no share was revealed")
     survivors = request.survivors
     if request.size != state.advertised or not survivors <= state.sharers:
         raise SuspectServer("the survivors named are not of those that shared keys; no share was revealed")

@@ -4,6 +4,7 @@ Decides: the bytes of a state, so that the node can keep it while no process of 
 Refuses to know: where it is kept. A state is consumed once: whoever keeps it removes it before the step runs.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -123,9 +124,9 @@ class AwaitingShares:
         reader = Reader(data, 0x22, FORMAT_VERSION, "kept state")
         session, context = reader.raw(SESSION_BYTES), reader.raw(DIGEST_BYTES)
         params = SecAggParams.from_bytes(reader.raw(PARAMS_BYTES))
-        advertised, index = reader.number(4), reader.number(4)
-        named = reader.number(4, most=MOST_CLIENTS)
-        peers = {reader.number(4): PublicKeys.from_reader(reader) for _ in range(named)}
+        advertised = reader.number(4, 1, MOST_CLIENTS)
+        index = reader.number(4, 1, advertised)
+        peers = {peer: PublicKeys.from_reader(reader) for peer in _indices(reader, advertised)}
         keys, seed = SecretKeys.read(reader), reader.raw(SECRET_BYTES)
         own_share = parse_share(reader.raw(ELEMENT_BYTES))
         reader.finish()
@@ -165,13 +166,18 @@ class AwaitingSurvivors:
         """Raises MalformedMessage."""
         reader = Reader(data, 0x23, FORMAT_VERSION, "kept state")
         session, params = reader.raw(SESSION_BYTES), SecAggParams.from_bytes(reader.raw(PARAMS_BYTES))
-        advertised, index = reader.number(4, most=MOST_CLIENTS), reader.number(4)
-        sharers = reader.members(advertised)
-        self_mask, mask_key = _read_shares(reader), _read_shares(reader)
+        advertised = reader.number(4, 1, MOST_CLIENTS)
+        index, sharers = reader.number(4, 1, advertised), reader.members(advertised)
+        self_mask = {owner: parse_share(reader.raw(ELEMENT_BYTES)) for owner in _indices(reader, advertised)}
+        mask_key = {owner: parse_share(reader.raw(ELEMENT_BYTES)) for owner in _indices(reader, advertised)}
         reader.finish()
         return cls(session, params, advertised, index, sharers, self_mask, mask_key)
 
 
-def _read_shares(reader: Reader) -> dict[int, int]:
-    named = reader.number(4, most=MOST_CLIENTS)
-    return {reader.number(4): parse_share(reader.raw(ELEMENT_BYTES)) for _ in range(named)}
+def _indices(reader: Reader, most: int) -> Iterator[int]:
+    """A count, then as many ascending indices of 1..most; the caller reads what belongs to each."""
+    least = 1
+    for _ in range(reader.number(4, most=most)):
+        index = reader.number(4, least, most)
+        yield index
+        least = index + 1

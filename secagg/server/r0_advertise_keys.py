@@ -7,7 +7,7 @@ Refuses to know: whether a key came with this session's r0 or rode on the r4 of 
 
 from collections.abc import Iterable
 
-from secagg.errors import CohortTooSmall, Misbehaviour
+from secagg.errors import CohortTooSmall, Misbehaviour, ParameterError
 from secagg.messages import CohortAnnounced, Invitation, PublicKeys, cohort_digest
 from secagg.params import Agreement, Session
 from secagg.primitives import BadKey, check_public_key
@@ -16,10 +16,19 @@ from secagg.server.r1_share_keys import ShareCollection
 
 
 class KeyCollection(Collection):
-    """Public keys of the clients that were invited."""
+    """Public keys of the clients that were invited.
+
+    Raises:
+        ParameterError: more of them than the session's parameters leave headroom for.
+    """
 
     def __init__(self, session: Session, invited: Iterable[int]) -> None:
         super().__init__({client: client for client in invited})
+        if len(self.indices) > session.params.cohort:
+            raise ParameterError(
+                f"{len(self.indices)} clients are invited, the parameters are for {session.params.cohort}; make "
+                "parameters for the larger cohort"
+            )
         self.session = session
         self._keys: dict[int, PublicKeys] = {}
         self._known: set[bytes] = set()

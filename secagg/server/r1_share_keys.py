@@ -4,10 +4,11 @@ Decides: who is in U2. Refuses to know: what is sealed.
 """
 
 from secagg.errors import CohortTooSmall, MalformedMessage
-from secagg.messages import PublicKeys, SharesDelivered, SharesSealed
+from secagg.messages import CIPHERTEXT_BYTES, PublicKeys, SharesDelivered, SharesSealed
 from secagg.params import Agreement
 from secagg.server.collection import Collection
 from secagg.server.r2_masked_input import InputCollection
+from secagg.server.r4_unmasking import Dealt
 
 
 class ShareCollection(Collection):
@@ -18,7 +19,7 @@ class ShareCollection(Collection):
         self.agreement = agreement
         self._graph = agreement.graph
         self._keys = keys
-        self._commitments: dict[int, bytes] = {}
+        self._dealt: dict[int, Dealt] = {}
         self._sealed: dict[int, dict[int, bytes]] = {index: {} for index in keys}
 
     def receive(self, client: int, message: SharesSealed) -> None:
@@ -33,7 +34,8 @@ class ShareCollection(Collection):
             raise MalformedMessage(
                 f"client {client} did not share with exactly its neighbours; it is dropped"
             )
-        self._commitments[index] = message.commitment
+        tags = {holder: sealed[CIPHERTEXT_BYTES:] for holder, sealed in message.sealed.items()}
+        self._dealt[index] = Dealt(self._keys[index], message.commitment, tags)
         for recipient, sealed in message.sealed.items():
             self._sealed[recipient][index] = sealed
         self._completed(client)
@@ -48,11 +50,12 @@ class ShareCollection(Collection):
         least = self.agreement.session.params.min_survivors
         if self.heard < least:
             raise CohortTooSmall("shared keys", self.heard, least)
-        sharers = frozenset(self._commitments)
+        sharers = frozenset(self._dealt)
         following = self._only(sharers)
         delivered = {
-            client: SharesDelivered(self.agreement.advertised, sharers, self._sealed[index])
+            client: SharesDelivered(
+                self.agreement.session.identifier, self.agreement.advertised, sharers, self._sealed[index]
+            )
             for client, index in following.items()
         }
-        keys = {index: self._keys[index] for index in sharers}
-        return InputCollection(self.agreement, following, keys, self._commitments), delivered
+        return InputCollection(self.agreement, following, self._dealt), delivered

@@ -7,27 +7,21 @@ Refuses to know: anything of a vector but its length; under its masks each is un
 from arithmetic.residues import unpack
 from secagg.errors import CohortTooSmall
 from secagg.masks import empty
-from secagg.messages import InputMasked, PublicKeys, UnmaskingRequested
+from secagg.messages import InputMasked, UnmaskingRequested
 from secagg.params import Agreement
 from secagg.server.collection import Collection
-from secagg.server.r4_unmasking import ShareRecovery
+from secagg.server.r4_unmasking import Dealt, ShareRecovery
 
 
 class InputCollection(Collection):
     """The running sum of masked vectors."""
 
-    def __init__(
-        self,
-        agreement: Agreement,
-        indices: dict[int, int],
-        keys: dict[int, PublicKeys],
-        commitments: dict[int, bytes],
-    ) -> None:
+    def __init__(self, agreement: Agreement, indices: dict[int, int], dealt: dict[int, Dealt]) -> None:
         super().__init__(indices)
         self.agreement = agreement
         params = agreement.session.params
-        self._keys = keys
-        self._commitments = commitments
+        self._dealt = dealt
+        self._names = {index: client for client, index in indices.items()}
         self._survivors: set[int] = set()
         self._total = empty(params.tensor_length, params.scalar_length, params.modulus_bits)
 
@@ -35,12 +29,16 @@ class InputCollection(Collection):
         """Fold one masked vector in.
 
         Raises:
-            OutOfTurn: not due; the sum is as it was.
+            OutOfTurn: not due.
+            RangeError: not of the agreed lengths. The sum is as it was.
         """
         index = self._check_turn(client)
         params = self.agreement.session.params
-        self._total.tensor += unpack(message.tensor, params.tensor_length, params.modulus_bits)
-        self._total.scalars += unpack(message.scalars, params.scalar_length, 64)
+        # Both parts are read before either is added: a vector is in the sum whole or not at all.
+        tensor = unpack(message.tensor, params.tensor_length, params.modulus_bits)
+        scalars = unpack(message.scalars, params.scalar_length, 64)
+        self._total.tensor += tensor
+        self._total.scalars += scalars
         self._survivors.add(index)
         self._completed(client)
 
@@ -48,14 +46,35 @@ class InputCollection(Collection):
         """Fix U3; what to send to whom.
 
         Raises:
-            CohortTooSmall: fewer survivors than agreed; the sum stays masked.
+            CohortTooSmall: fewer survivors than agreed, or survivors that fall apart into several parts of the
+                graph, each of which would show a sum of its own; everything stays masked.
         """
         self._close()
         least = self.agreement.session.params.min_survivors
         if self.heard < least:
             raise CohortTooSmall("sent a masked input", self.heard, least)
         survivors = frozenset(self._survivors)
+        connected = self._connected(survivors)
+        if connected < len(survivors):
+            raise CohortTooSmall("in one connected part sent a masked input", connected, len(survivors))
         following = self._only(survivors)
-        request = UnmaskingRequested(self.agreement.advertised, survivors)
-        recovery = ShareRecovery(self.agreement, following, self._keys, self._commitments, self._total)
+        session = self.agreement.session
+        request = UnmaskingRequested(session.identifier, self.agreement.advertised, survivors)
+        recovery = ShareRecovery(self.agreement, following, self._dealt, self._total, self._names)
         return recovery, dict.fromkeys(following, request)
+
+    def _connected(self, survivors: frozenset[int]) -> int:
+        """Survivors that pairwise masks connect to the first one.
+
+        Bell et al., CCS 2020: the graph of the survivors must be connected, or parts of the sum come out alone.
+        """
+        graph = self.agreement.graph
+        if graph.is_complete:
+            return len(survivors)
+        seen, waiting = set[int](), [min(survivors)]
+        while waiting:
+            index = waiting.pop()
+            if index not in seen:
+                seen.add(index)
+                waiting += survivors.intersection(graph.neighbours(index)) - seen
+        return len(seen)

@@ -1,4 +1,4 @@
-"""Every command and snippet of README, CONTRIBUTING and docs/ is run, or named here with the test that runs it."""
+"""Every command and snippet of README, CONTRIBUTING and docs/ is run."""
 
 import os
 import re
@@ -92,7 +92,7 @@ def _free_port() -> int:
 
 @pytest.mark.simulation
 def test_plain_flwr_run(tmp_path: Path) -> None:
-    """Flower's own command, with a home and ports of its own so that no SuperLink of the user's is touched."""
+    """Flower's own command, with a home and ports of its own: no SuperLink of the user's is touched."""
     assignment, *words = shlex.split(PLAIN)
     name, value = assignment.split("=")
     environment = os.environ | {

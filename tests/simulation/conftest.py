@@ -1,40 +1,14 @@
 """Real Flower simulations, started as a user starts them."""
 
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support.launched import ROOT, Finished, run
+
 PACKAGES = ("app", "strategies", "clients", "wire", "secagg", "arithmetic")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """One finished command and the run directory it left."""
-
-    exit_code: int
-    output: str
-    errors: str
-    directory: Path
-
-
-def run(command: list[str], runs: Path, tree: Path = ROOT) -> Finished:
-    """Run a command of the launcher to its end."""
-    done = subprocess.run(
-        [*command, "--runs-dir", str(runs)],
-        cwd=tree,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    made = sorted(runs.iterdir())
-    return Finished(done.returncode, done.stdout, done.stderr, made[-1] if made else runs)
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +38,3 @@ def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Pa
     settings = ["-c", "rounds=3", "-c", "clients=5", "--drop", "1@r1:round2,1@r2:round2"]
     settings += ["-c", "threshold=3"]
     return run([*command, *settings], tmp_path_factory.mktemp("runs"), tree), record
-
-
-Runner = Callable[..., Finished]

@@ -10,6 +10,7 @@ from arithmetic.residues import word_type
 from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
 from secagg.errors import MalformedMessage
 from tests.support.grep import forms, hits, windows
+from tests.support.launched import Finished
 
 pytestmark = pytest.mark.simulation
 
@@ -47,14 +48,16 @@ def _secrets(state: bytes) -> list[bytes]:
     raise AssertionError("a kept state that is none of ours")
 
 
-def test_the_run_ended_well(recorded_run) -> None:
+def test_the_run_ended_well(recorded_run: tuple[Finished, Path]) -> None:
     finished, record = recorded_run
     assert finished.exit_code == 0, finished.output + finished.errors
     assert len(list((record / "server").glob("*.reply"))) > 40
 
 
 @pytest.mark.parametrize(("server_round", "survivors"), [(1, 5), (2, 3), (3, 5)])
-def test_the_decoded_sum_is_the_plain_integer_sum(recorded_run, server_round: int, survivors: int) -> None:
+def test_the_decoded_sum_is_the_plain_integer_sum(
+    recorded_run: tuple[Finished, Path], server_round: int, survivors: int
+) -> None:
     """One client vanished at r1 and one at r2 of server round 2: the sum of the other three, bit for bit."""
     _, record = recorded_run
     (path,) = (p for p in record.glob(f"server/sum-{server_round}-*.json") if not p.stem.endswith("-0"))
@@ -70,7 +73,7 @@ def test_the_decoded_sum_is_the_plain_integer_sum(recorded_run, server_round: in
     assert np.array_equal(total, sum(scalars[1:], scalars[0]))
 
 
-def test_no_secret_in_anything_the_server_received(recorded_run) -> None:
+def test_no_secret_in_anything_the_server_received(recorded_run: tuple[Finished, Path]) -> None:
     finished, record = recorded_run
     haystack = _everything_the_server_has(record, finished.directory)
     states = [path.read_bytes() for path in _client_files(record, "state")]
@@ -80,7 +83,9 @@ def test_no_secret_in_anything_the_server_received(recorded_run) -> None:
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("update", "<f8"), ("weights", "<f4"), ("words", "<u4")])
-def test_no_update_in_anything_the_server_received(recorded_run, kind: str, dtype: str) -> None:
+def test_no_update_in_anything_the_server_received(
+    recorded_run: tuple[Finished, Path], kind: str, dtype: str
+) -> None:
     """Updates as float64 and float32, trained weights, residues before masking: unpacked and packed."""
     finished, record = recorded_run
     haystack = _everything_the_server_has(record, finished.directory)
@@ -97,7 +102,7 @@ def test_no_update_in_anything_the_server_received(recorded_run, kind: str, dtyp
     assert hits(needles, haystack) == []
 
 
-def test_the_search_finds_what_is_there(recorded_run) -> None:
+def test_the_search_finds_what_is_there(recorded_run: tuple[Finished, Path]) -> None:
     """The same search, over the same bytes with one update planted in each form."""
     finished, record = recorded_run
     haystack = _everything_the_server_has(record, finished.directory)

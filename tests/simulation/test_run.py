@@ -7,11 +7,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from app.run_directory import read_lines
+from tests.support.launched import Finished
 
 pytestmark = pytest.mark.simulation
 
 
-def test_a_run_with_drops_ends_well(dropped_run) -> None:
+def test_a_run_with_drops_ends_well(dropped_run: Finished) -> None:
     assert dropped_run.exit_code == 0, dropped_run.errors
     lines = [line for line in dropped_run.output.splitlines() if line.startswith("round")]
     assert [line.split()[1] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
@@ -22,7 +23,7 @@ def test_a_run_with_drops_ends_well(dropped_run) -> None:
     assert "Traceback" not in dropped_run.output + dropped_run.errors
 
 
-def test_it_leaves_a_run_directory(dropped_run) -> None:
+def test_it_leaves_a_run_directory(dropped_run: Finished) -> None:
     names = {path.name for path in dropped_run.directory.iterdir()}
     assert names >= {"config.toml", "metrics.jsonl", "events.jsonl", "model.safetensors", "superlink.log"}
     config = tomllib.loads((dropped_run.directory / "config.toml").read_text())
@@ -31,14 +32,14 @@ def test_it_leaves_a_run_directory(dropped_run) -> None:
     assert sum(array.size for array in model.values()) == 10_026
 
 
-def test_metrics_improve_and_are_the_cohorts(dropped_run) -> None:
+def test_metrics_improve_and_are_the_cohorts(dropped_run: Finished) -> None:
     metrics = list(read_lines(dropped_run.directory / "metrics.jsonl"))
     assert [line["purpose"] for line in metrics] == ["training"] * 4 + ["evaluation"]
     assert metrics[0]["accuracy"] < 0.3 < 0.85 < metrics[-1]["accuracy"]
     assert metrics[-1]["central_accuracy"] > 0.9
 
 
-def test_a_steady_round_is_three_trips(dropped_run) -> None:
+def test_a_steady_round_is_three_trips(dropped_run: Finished) -> None:
     """From the second session on, r0 asks only clients whose keys did not ride on an r4."""
     asked = [
         line["asked"]
@@ -48,7 +49,7 @@ def test_a_steady_round_is_three_trips(dropped_run) -> None:
     assert asked == [10, 0, 3, 0, 0]
 
 
-def test_events_hold_ids_and_counts_only(dropped_run) -> None:
+def test_events_hold_ids_and_counts_only(dropped_run: Finished) -> None:
     text = (dropped_run.directory / "events.jsonl").read_text()
     names = {json.loads(line)["event"] for line in text.splitlines()}
     assert names == {

@@ -23,7 +23,7 @@ def forms(secret: bytes) -> Iterator[bytes]:
 
 
 def windows(array: NDArray[np.generic], count: int, seed: int) -> list[bytes]:
-    """`count` windows of 16 bytes out of an array's bytes, each with enough different bytes to be no accident."""
+    """`count` windows of 16 bytes out of an array's bytes, each varied enough to be no accident."""
     raw = array.tobytes()
     starts = np.random.default_rng(seed).integers(0, max(len(raw) - WINDOW, 1), 4 * count)
     starts -= starts % array.itemsize

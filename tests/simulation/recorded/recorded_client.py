@@ -1,4 +1,4 @@
-"""The ClientApp with a recorder: what each client keeps secret goes to a folder that the server never reads."""
+"""The ClientApp with a recorder: what each client keeps secret goes to a folder the server never reads."""
 
 import itertools
 from pathlib import Path

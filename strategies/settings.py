@@ -1,0 +1,76 @@
+"""How sessions are run: the server's side of the run configuration.
+
+Decides: threshold, graph and smallest cohort of a session from what was configured. Refuses to know: models and Flower.
+"""
+
+from dataclasses import dataclass, field
+
+from secagg.bounds import Adversary
+from secagg.params import LEAST_COHORT, SecAggParams, default_threshold
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds a protocol round may take, and between two looks for replies."""
+
+    training: float = 600.0
+    protocol_round: float = 20.0
+    poll_interval: float = 0.2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How sessions are run.
+
+    Attributes:
+        cohort: clients to wait for, >= 3.
+        threshold: shares that rebuild a secret; 0 means two thirds of a neighbourhood, plus one.
+        neighbours: in the secret-sharing graph; 0 means everybody.
+        min_cohort: least clients in a sum.
+        corrupt_fraction: of clients that may work for the server; with `dropout_fraction`, and neither neighbours
+            nor threshold given, a sparse graph and its threshold are derived (`secagg.bounds`).
+        dropout_fraction: of clients that may vanish.
+        modulus_bits: b of the tensor part.
+        encoding_bound: clamp of weight / max_examples * update in the first server round; adapts afterwards.
+        max_examples: largest weight; a client with more counts as this many, and is counted under the mask.
+        cohort_deadline: seconds to wait for the whole cohort.
+        deadlines: seconds for each protocol round.
+    """
+
+    cohort: int
+    threshold: int = 0
+    neighbours: int = 0
+    min_cohort: int = LEAST_COHORT
+    corrupt_fraction: float = 0.0
+    dropout_fraction: float = 0.0
+    modulus_bits: int = 24
+    encoding_bound: float = 1.0
+    max_examples: int = 10_000
+    cohort_deadline: float = 120.0
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+    def params(self, cohort: int, tensor_length: int, scalar_length: int, planned: int = 0) -> SecAggParams:
+        """Parameters of a session with `cohort` clients.
+
+        Args:
+            cohort: clients asked to take part now.
+            tensor_length: entries of the tensor part.
+            scalar_length: residues of the scalar part.
+            planned: the largest cohort so far; thresholds follow it, so that absences never lower them.
+
+        Raises:
+            ParameterError: they cannot work together.
+        """
+        full = max(planned, cohort)
+        lengths = (self.modulus_bits, tensor_length, scalar_length)
+        if (self.corrupt_fraction or self.dropout_fraction) and not (self.neighbours or self.threshold):
+            derived = SecAggParams.derive(
+                full, self.corrupt_fraction, self.dropout_fraction, Adversary.CURIOUS, *lengths
+            )
+            neighbours, threshold, least = derived.neighbours, derived.threshold, derived.min_survivors
+        else:
+            neighbours = min(self.neighbours or full - 1, full - 1)
+            threshold = self.threshold or default_threshold(neighbours + 1)
+            least = threshold if neighbours == full - 1 else default_threshold(full)
+        least = max(self.min_cohort, least)
+        return SecAggParams(cohort, threshold, min(neighbours, cohort - 1), least, *lengths)

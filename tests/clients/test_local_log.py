@@ -1,0 +1,48 @@
+"""The client's own log."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clients.local_log import LocalLog
+
+
+def test_a_simulated_client_writes_beside_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 3}, simulated=True)
+    log.trained("training", 1, "cpu", 115)
+    log.trained("training", 2, "cuda:0", 115)
+    lines = [json.loads(line) for line in (tmp_path / "clients" / "3.jsonl").read_text().splitlines()]
+    assert [(e["event"], e["server_round"], e["device"], e["examples"]) for e in lines] == [
+        ("trained", 1, "cpu", 115), ("trained", 2, "cuda:0", 115),
+    ]  # fmt: skip
+    assert all(e["time"] > 1.6e9 for e in lines)
+    # Standard output may be collected by whoever runs the node's host: the count is not there.
+    assert "115" not in capsys.readouterr().out
+
+
+def test_an_evaluation_is_said_but_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 0}, True).trained("evaluation", 4, "cpu", 9)
+    assert list(tmp_path.iterdir()) == []
+    assert "evaluation in server round 4 on cpu" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("run", "node"),
+    [({}, {"partition-id": 0}), ({"run-dir": ""}, {"partition-id": 0}), ({"run-dir": 5}, {"partition-id": 0}),
+     ({"run-dir": "/nonexistent/chorus"}, {"partition-id": 0}), ({"run-dir": "."}, {})],
+)  # fmt: skip
+def test_a_real_node_writes_no_file(run: dict[str, object], node: dict[str, object]) -> None:
+    log = LocalLog.of(run, node, simulated=True)
+    assert log.path is None
+    log.trained("training", 1, "cpu", 1)
+
+
+def test_a_node_with_its_own_data_does_not_believe_the_runs_folder(tmp_path: Path) -> None:
+    assert LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 0}, simulated=False).path is None
+
+
+def test_a_log_that_cannot_be_written_costs_only_the_log(tmp_path: Path) -> None:
+    (tmp_path / "clients").write_text("in the way")
+    LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 0}, True).trained("training", 1, "cpu", 1)
+    assert (tmp_path / "clients").read_text() == "in the way"

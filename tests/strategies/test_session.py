@@ -1,0 +1,169 @@
+"""What one session tells, costs and survives."""
+
+import json
+from typing import Any
+
+import pytest
+from flwr.app import Message
+
+from app.run_directory import _plain
+from secagg.messages import SharesRevealed, SharesSealed
+from tests.support.run import Trial, at, swallow
+from wire.records import message_in, record_bytes, reply_record
+from wire.rounds import ProtocolRound
+
+R0, R1, R2, R4 = (ProtocolRound(f"r{number}") for number in (0, 1, 2, 4))
+
+
+def rewritten(kind: Any, change: Any) -> Any:
+    """Parse a reply, change it, put it back."""
+
+    def tamper(message: Message) -> Message:
+        message.content = reply_record(change(kind.from_bytes(message_in(message.content))).to_bytes())
+        return message
+
+    return tamper
+
+
+def test_the_events_of_a_session_in_order() -> None:
+    trial = Trial()
+    assert trial.session() is not None
+    names = [name for name, _ in trial.events]
+    assert names == ["cohort_ready", "session_opened", *4 * ["protocol_round"], "round_finished"]
+    assert [e["protocol_round"] for e in trial.trips(1)] == ["r0", "r1", "r2", "r4"]
+    for trip in trial.trips(1):
+        assert (trip["asked"], trip["answered"], trip["missing"], trip["refused"]) == (5, 5, [], {})
+
+
+def test_events_are_plain_json_that_a_run_directory_takes() -> None:
+    trial = Trial({"drop": "1@r2:round1"})
+    trial.start()
+    for name, fields in trial.events:
+        json.dumps(_plain(fields)), name
+
+
+def test_bytes_are_those_of_the_messages() -> None:
+    trial = Trial()
+    trial.session()
+    up = sum(record_bytes(reply.content) for reply in trial.grid.received)
+    down = sum(record_bytes(message.content) for message in trial.grid.sent)
+    finished = trial.named("round_finished")[0]
+    assert (finished["bytes_up"], finished["bytes_down"]) == (up, down)
+    assert sum(e["bytes_up"] for e in trial.trips(1)) == up
+    packed = trial.spec.tensor_length * 3
+    scalars = 8 * trial.strategy._layout(trial_purpose()).length
+    assert trial.trip(R2)["bytes_up"] == 5 * (2 + packed + scalars)
+
+
+def trial_purpose() -> Any:
+    from wire.rounds import Purpose
+
+    return Purpose.TRAINING
+
+
+@pytest.mark.parametrize("step", [R0, R2, R4])
+def test_the_silent_are_missing_not_refused(step: ProtocolRound) -> None:
+    trial = Trial()
+    trial.grid.before = at(step, swallow, trial.grid.ids[2])
+    assert trial.session() is not None
+    assert trial.trip(step)["missing"] == [trial.grid.ids[2]]
+    assert trial.trip(step)["refused"] == {}
+
+
+def test_each_protocol_round_has_its_own_deadline() -> None:
+    trial = Trial({"round-deadline": 0.3, "training-deadline": 0.6})
+    trial.grid.before = at(R1, swallow, trial.grid.ids[2])
+    assert trial.session() is not None
+    assert trial.trip(R1)["seconds"] >= 0.6
+    assert trial.trip(R2)["seconds"] < 0.6
+    trial.grid.before = at(R2, swallow, trial.grid.ids[2], group="2")
+    assert trial.session(2) is not None
+    assert trial.trip(R2, 2)["seconds"] >= 0.3
+
+
+def test_a_dropped_client_is_not_asked_again_in_this_session() -> None:
+    trial = Trial()
+    trial.grid.before = at(R2, swallow, trial.grid.ids[2])
+    trial.session()
+    assert trial.trip(R4)["asked"] == 4
+
+
+@pytest.mark.parametrize(("threshold", "named"), [(4, True), (5, False)])
+def test_a_false_share_is_found_its_sender_named_and_the_sum_stands(threshold: int, named: bool) -> None:
+    # Six clients. With two shares to spare the liar is named; with one, others could have framed it.
+    settings = {"clients": 6, "threshold": threshold}
+    trial, clean = Trial(settings), Trial(settings)
+    liar = trial.grid.ids[0]
+
+    def lie(revealed: SharesRevealed) -> SharesRevealed:
+        wrong = {owner: share ^ 1 for owner, share in revealed.self_mask.items()}
+        return SharesRevealed(wrong, revealed.mask_key, revealed.next_keys)
+
+    trial.grid.after = at(R4, rewritten(SharesRevealed, lie), liar)
+    left, right = trial.session(), clean.session()
+    assert left is not None
+    assert right is not None
+    found = trial.named("misbehaviour")
+    assert {(e["culprit"], e["code"]) for e in found} == ({(liar, "SHARE")} if named else set())
+    assert len(found) >= 2 * named  # a second one settles whose fault it is
+    bound = trial.named("round_finished")[0]["error_bound"]
+    for name in left:
+        assert abs(left[name].numpy() - right[name].numpy()).max(initial=0) <= 2 * bound
+
+
+def test_too_many_false_shares_end_the_round_with_the_model_unchanged() -> None:
+    trial = Trial()
+
+    def lie(revealed: SharesRevealed) -> SharesRevealed:
+        wrong = {owner: (share + owner) % 2**255 for owner, share in revealed.self_mask.items()}
+        return SharesRevealed(wrong, revealed.mask_key, revealed.next_keys)
+
+    trial.grid.after = at(R4, rewritten(SharesRevealed, lie), *trial.grid.ids[:3])
+    assert trial.session() is None
+    assert trial.named("round_failed")[0]["code"] == "SHARE"
+
+
+def test_a_share_that_does_not_open_makes_its_reader_abstain() -> None:
+    trial = Trial()
+
+    def garble(message: SharesSealed) -> SharesSealed:
+        sealed = dict(message.sealed)
+        sealed[2] = bytes(len(sealed[2]))
+        return SharesSealed(message.commitment, sealed)
+
+    trial.grid.after = at(R1, rewritten(SharesSealed, garble), trial.grid.ids[0])
+    assert trial.session() is not None
+    reason = trial.trip(R2)["refused"][str(trial.grid.ids[1])]
+    assert reason.startswith("CRYPTO: the shares of peer 1 do not open")
+
+
+def test_low_order_and_repeated_keys_are_dropped_before_anyone_sees_them() -> None:
+    for change in (
+        lambda keys: type(keys)(bytes(32), keys.channel),
+        lambda keys: type(keys)(keys.mask, keys.mask),
+    ):
+        trial = Trial()
+
+        def bad(message: Any, change: Any = change) -> Any:
+            return type(message)(change(message.keys))
+
+        from secagg.messages import KeysAdvertised
+
+        trial.grid.after = at(R0, rewritten(KeysAdvertised, bad), trial.grid.ids[4])
+        assert trial.session() is not None
+        assert trial.trip(R0)["answered"] == 4
+        assert trial.named("misbehaviour")[0]["culprit"] == trial.grid.ids[4]
+        assert trial.trip(R1)["asked"] == 4
+
+
+def test_clients_told_different_models_or_settings_hold_masks_that_do_not_cancel() -> None:
+    def other(message: Message) -> Message:
+        message.content.config_records["config"]["learning-rate"] = 0.2
+        return message
+
+    trial = Trial()
+    trial.grid.before = at(R1, other, trial.grid.ids[0])
+    # Its shares are sealed under another context: no peer can open them, and it cannot open theirs.
+    assert trial.session() is None
+    assert trial.named("round_failed")[0]["code"] == "QUORUM"
+    assert all(reason.startswith("CRYPTO: ") for reason in trial.trip(R2)["refused"].values())

@@ -1,0 +1,56 @@
+"""A state is stored under the round it awaits and gone once it is asked for."""
+
+from typing import Any
+
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+
+from wire import kept_state
+from wire.rounds import ProtocolRound
+
+NOTHING = ("", b"", b"")
+
+
+def test_a_state_is_taken_once() -> None:
+    store = RecordDict()
+    kept_state.put(store, ProtocolRound.MASKED_INPUT, b"state", b"update")
+    store = recorddict_from_proto(recorddict_to_proto(store))
+    assert kept_state.take(store) == ("r2", b"state", b"update")
+    assert kept_state.take(store) == NOTHING
+    assert len(store) == 0
+
+
+def test_nothing_was_kept() -> None:
+    assert kept_state.take(RecordDict()) == NOTHING
+
+
+def test_a_new_state_replaces_the_old_one() -> None:
+    store = RecordDict()
+    kept_state.put(store, ProtocolRound.SHARE_KEYS, b"old", b"old update")
+    kept_state.put(store, ProtocolRound.UNMASKING, b"new")
+    assert kept_state.take(store) == ("r4", b"new", b"")
+
+
+def test_what_others_keep_is_left_alone() -> None:
+    store = RecordDict({"theirs": ConfigRecord({"a": 1})})
+    kept_state.put(store, ProtocolRound.SHARE_KEYS, b"s")
+    kept_state.take(store)
+    assert list(store) == ["theirs"]
+
+
+@pytest.mark.parametrize("key", ["awaited", "state", "update"])
+@pytest.mark.parametrize("value", [None, 1, 1.0, True])
+def test_a_damaged_state_is_no_state(key: str, value: Any) -> None:
+    store = RecordDict()
+    kept_state.put(store, ProtocolRound.SHARE_KEYS, b"s")
+    if value is None:
+        del store.config_records["chorus"][key]
+    else:
+        store.config_records["chorus"][key] = value
+    assert kept_state.take(store) == NOTHING
+    assert len(store) == 0
+
+
+def test_a_record_of_another_kind_under_the_same_name_is_no_state() -> None:
+    assert kept_state.take(RecordDict({"chorus": ArrayRecord()})) == NOTHING
