@@ -16,7 +16,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-import secagg.shamir as shamir
 from arithmetic.field import ELEMENT_BYTES, PRIME, lagrange_weights, to_bytes
 from secagg.client.r1_share_keys import channel_key, share_label
 from secagg.client.states import AwaitingShares
@@ -30,10 +29,18 @@ from secagg.errors import (
     RangeError,
     Unrecoverable,
 )
-from secagg.messages import InputMasked, KeysAdvertised, PublicKeys, SharesRevealed, SharesSealed
+from secagg.messages import (
+    SEALED_BYTES,
+    InputMasked,
+    KeysAdvertised,
+    PublicKeys,
+    SharesRevealed,
+    SharesSealed,
+)
 from secagg.params import SecAggParams, Session
 from secagg.primitives import KeyPair, seal
 from secagg.server.r0_advertise_keys import KeyCollection
+from secagg.tags import tag_pair
 from tests.support.cohort import (
     CONFIG,
     MODEL,
@@ -59,10 +66,10 @@ Change = Callable[[bytes], Arrival]
 
 
 def honest_are_not_blamed(outcome: Outcome, bad: tuple[int, ...]) -> None:
-    """Of every false share that is named, its holder or its owner is bad."""
-    assert outcome.unmasked is not None
-    for pair in outcome.unmasked.false_shares:
-        assert set(pair) & set(bad), f"{pair} are blamed, {bad} are bad"
+    """The holder of every false share is bad, and so is whoever is named for what it dealt."""
+    assert {holder for holder, _ in outcome.false_shares} <= set(bad)
+    if isinstance(outcome.error, Misbehaviour):
+        assert outcome.error.culprit in bad
 
 
 def dropped(at: str, client: int, change: Change, code: str) -> Outcome:
@@ -76,7 +83,7 @@ def dropped(at: str, client: int, change: Change, code: str) -> Outcome:
     assert outcome.heard[at] == EVERYBODY - {client}
     check_exact(outcome, PARAMS, INPUTS, EVERYBODY if at == "r4" else EVERYBODY - {client})
     assert outcome.unmasked is not None
-    assert outcome.unmasked.false_shares == ()
+    assert outcome.false_shares == ()
     assert client not in outcome.unmasked.next_keys
     return outcome
 
@@ -171,7 +178,7 @@ def test_bad_input_47_another_clients_reply_in_its_own_name(at: str) -> None:
     if at == "r4":  # the same shares under another index are false shares, found and named
         check_exact(outcome, PARAMS, INPUTS, EVERYBODY)
         assert outcome.unmasked is not None
-        assert {holder for holder, _ in outcome.unmasked.false_shares} == {2}
+        assert {holder for holder, _ in outcome.false_shares} == {2}
         return
     assert outcome.refused[at, 2].code == {"r0": "CRYPTO", "r1": "FORMAT"}[at]
     check_exact(outcome, PARAMS, INPUTS, EVERYBODY - {2})
@@ -355,9 +362,8 @@ def anything(liar: int, owner: int, share: int) -> int:
 def test_bad_input_55_bad_sharers_are_named_while_the_surplus_allows(
     threshold: int, lie: Callable[[int, int, int], int], drops: dict[int, str]
 ) -> None:
-    """1..k bad sharers among the last ones, the first ones and in between. With t true shares left the sum is
-    exact; with fewer nothing is unmasked, unless the lies cancel and the sum is exact all the same (bit flips
-    may). Up to half the surplus the liars are named, beyond it nobody is: nobody honest ever.
+    """1..k bad sharers among the last ones, the first ones and in between: each is named, none of the honest is.
+    With t true shares left the sum is exact; with fewer nothing is unmasked.
     """
     params = SecAggParams.complete(7, 24, 10, 3, threshold)
     present = [client for client in SEVEN if client not in drops]
@@ -367,17 +373,13 @@ def test_bad_input_55_bad_sharers_are_named_while_the_surplus_allows(
         for chosen in (present[:count], present[-count:], present[1 : 1 + count]):
             liars = tuple(chosen)
             outcome = run_session(params, SEVEN_INPUTS, drops, tamper=lying(liars, lie))
-            if len(present) - len(liars) < threshold and outcome.unmasked is None:
-                assert isinstance(outcome.error, Unrecoverable)
-                assert outcome.error.code == "SHARE"
-                continue
-            check_exact(outcome, params, SEVEN_INPUTS, frozenset(present))
+            assert {holder for holder, _ in outcome.false_shares} == set(liars)
             honest_are_not_blamed(outcome, liars)
-            assert outcome.unmasked is not None
-            named = {holder for holder, _ in outcome.unmasked.false_shares}
-            assert named <= set(liars)
-            if 2 * len(liars) <= len(present) - threshold:
-                assert named == set(liars)
+            if len(present) - len(liars) < threshold:
+                assert outcome.unmasked is None
+                assert isinstance(outcome.error, CohortTooSmall | Unrecoverable)
+            else:
+                check_exact(outcome, params, SEVEN_INPUTS, frozenset(present))
 
 
 def test_bad_input_55_a_lie_about_one_owner_only() -> None:
@@ -386,7 +388,8 @@ def test_bad_input_55_a_lie_about_one_owner_only() -> None:
         outcome = run_session(PARAMS, INPUTS, tamper=hook)
         check_exact(outcome, PARAMS, INPUTS, EVERYBODY)
         assert outcome.unmasked is not None
-        assert outcome.unmasked.false_shares in ([(3, owner)], ((3, owner),))
+        # Of its own seed a client may say what it likes: the others' shares are looked at first.
+        assert outcome.false_shares == (() if owner == 3 else ((3, owner),))
 
 
 def test_bad_input_55_false_next_keys_of_a_bad_sharer_do_not_serve() -> None:
@@ -396,34 +399,14 @@ def test_bad_input_55_false_next_keys_of_a_bad_sharer_do_not_serve() -> None:
     )
 
 
-def test_bad_input_55_liars_that_agree_on_their_errors_do_not_stop_a_sum_the_rest_can_give(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Two liars choose errors that cancel in the quick check for one polynomial, as its weights were in a
-    process they know. This server's are salted. Five true shares of seven are left where three are needed.
-    """
-    threshold, liars = 3, (1, 2)
-    with monkeypatch.context() as known:
-        known.setattr(shamir, "_SALT", b"known to the liars")
-        shamir._dual_word.cache_clear()
-        word = shamir._dual_word(SEVEN, threshold)
-    shamir._dual_word.cache_clear()
-    errors = {1: 1, 2: -word[0] * pow(word[1], -1, PRIME) % PRIME}
-    params = SecAggParams.complete(7, 24, 10, 3, threshold)
-    hook = lying(liars, lambda liar, owner, share: (share + errors[liar]) % PRIME)
-    outcome = run_session(params, SEVEN_INPUTS, tamper=hook)
-    check_exact(outcome, params, SEVEN_INPUTS, frozenset(SEVEN))
-    honest_are_not_blamed(outcome, liars)
-
-
 @pytest.mark.parametrize(
     ("size", "threshold", "liars"), [(4, 3, (1, 2)), (5, 3, (1, 2)), (5, 3, (2, 3)), (6, 4, (1, 2))]
 )
 def test_bad_input_55_liars_whose_errors_cancel_at_zero_cannot_blame_others(
     size: int, threshold: int, liars: tuple[int, int]
 ) -> None:
-    """Errors that cancel in the secret for one set of holders: the secret checks, the polynomial is false,
-    and honest holders are off it. They are not to be named for that.
+    """Errors that cancel in the secret for one set of holders: the secret would check, and honest holders would
+    be off the false polynomial. The false shares are seen for what they are before.
     """
     clients = tuple(range(1, size + 1))
     points = clients[:threshold]
@@ -432,17 +415,14 @@ def test_bad_input_55_liars_whose_errors_cancel_at_zero_cannot_blame_others(
     params, inputs = SecAggParams.complete(size, 24, size + 3, 3, threshold), oracle_inputs(clients, size + 3)
     hook = lying(liars, lambda liar, owner, share: (share + errors[liar]) % PRIME)
     outcome = run_session(params, inputs, tamper=hook)
-    if outcome.unmasked is None:
-        assert isinstance(outcome.error, Unrecoverable)
-        return
-    check_exact(outcome, params, inputs, frozenset(clients))
     honest_are_not_blamed(outcome, liars)
+    assert {holder for holder, _ in outcome.false_shares} == set(liars)
+    if size - len(liars) < threshold:
+        assert isinstance(outcome.error, CohortTooSmall | Unrecoverable)
+    else:
+        check_exact(outcome, params, inputs, frozenset(clients))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="beyond half the surplus decoding may settle on a false polynomial; see docs of shamir.recover",
-)
 @pytest.mark.parametrize(("size", "threshold", "liars"), [(9, 7, (7, 8, 9)), (10, 7, (7, 8, 9, 10))])
 def test_bad_input_55_a_third_of_the_cohort_cannot_blame_an_honest_holder(
     size: int, threshold: int, liars: tuple[int, ...]
@@ -459,16 +439,17 @@ def test_bad_input_55_a_third_of_the_cohort_cannot_blame_an_honest_holder(
     params = SecAggParams.complete(size, 24, size + 3, 3, threshold)
     inputs = oracle_inputs(clients, size + 3)
     outcome = run_session(params, inputs, tamper=lying(liars, moved))
-    if outcome.unmasked is None:
-        assert isinstance(outcome.error, Unrecoverable)
-        return
-    check_exact(outcome, params, inputs, frozenset(clients))
     honest_are_not_blamed(outcome, liars)
+    assert {holder for holder, _ in outcome.false_shares} == set(liars)
+    if size - len(liars) < threshold:
+        assert isinstance(outcome.error, CohortTooSmall | Unrecoverable)
+    else:
+        check_exact(outcome, params, inputs, frozenset(clients))
 
 
 def false_dealer(cohort: Cohort, dealer: int, victims: tuple[int, ...]) -> Tamper:
-    """`dealer` seals a false share of its self-mask seed (and of its key) to each of `victims`, in good
-    order.
+    """`dealer` seals a false share of its self-mask seed (and of its key) to each of `victims`, in good order, and
+    binds itself to it.
     """
 
     def hook(at: str, way: str, client: int, data: bytes) -> bytes:
@@ -483,7 +464,7 @@ def false_dealer(cohort: Cohort, dealer: int, victims: tuple[int, ...]) -> Tampe
             )
             sealed[victim] = seal(
                 key, to_bytes(victim) + to_bytes(victim), share_label(state.context, dealer, victim)
-            )
+            ) + tag_pair(victim, victim, state.context, dealer, victim)
         return replace(message, sealed=sealed).to_bytes()
 
     return hook
@@ -494,23 +475,24 @@ def false_dealer(cohort: Cohort, dealer: int, victims: tuple[int, ...]) -> Tampe
 def test_bad_input_55_a_client_that_dealt_false_shares_cannot_blame_their_holders(
     victims: tuple[int, ...], drops: dict[int, str]
 ) -> None:
-    """The holders reveal what they were dealt: a false share is named with its owner beside its holder."""
+    """The holders reveal what they were dealt. Whether the seed or key comes out is a matter of which shares are
+    looked at; whoever is named for it is the dealer.
+    """
     cohort = Cohort(PARAMS, INPUTS)
     cohort.tamper = false_dealer(cohort, 3, victims)
     outcome = cohort.run(drops)
+    honest_are_not_blamed(outcome, (3,))
+    assert outcome.false_shares == ()
     if outcome.unmasked is None:
         assert isinstance(outcome.error, Unrecoverable)
-        return
-    check_exact(outcome, PARAMS, INPUTS, EVERYBODY - set(drops))
-    honest_are_not_blamed(outcome, (3,))
+        assert outcome.error.culprit == 3
+    else:
+        check_exact(outcome, PARAMS, INPUTS, EVERYBODY - set(drops))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_rebuild does not go back to all shares when those it trusts do not suffice"
-)
 def test_bad_input_55_a_framed_holder_beside_liars() -> None:
-    """Dealers 1 and 2 frame holder 3; then 1, 2 and 6 lie about everybody else. Four true shares of every
-    secret are there where four are needed: distrust of the framed must not cost what it truly holds.
+    """Dealers 1 and 2 deal holder 3 false shares; then 1, 2 and 6 lie about everybody else. Four true shares of
+    every honest secret are there where four are needed; what 1 and 2 dealt may come out or not.
     """
     params = SecAggParams.complete(7, 24, 10, 3, 4)
     cohort = Cohort(params, SEVEN_INPUTS)
@@ -526,8 +508,13 @@ def test_bad_input_55_a_framed_holder_beside_liars() -> None:
 
     cohort.tamper = hook
     outcome = cohort.run()
-    check_exact(outcome, params, SEVEN_INPUTS, frozenset(SEVEN))
     honest_are_not_blamed(outcome, (1, 2, 6))
+    assert {holder for holder, _ in outcome.false_shares} == {1, 2, 6}
+    if outcome.unmasked is None:
+        assert isinstance(outcome.error, Unrecoverable)
+        assert outcome.error.culprit in (1, 2)
+    else:
+        check_exact(outcome, params, SEVEN_INPUTS, frozenset(SEVEN))
 
 
 def test_bad_input_55_one_recipient_cannot_open_what_it_was_dealt() -> None:
@@ -535,7 +522,9 @@ def test_bad_input_55_one_recipient_cannot_open_what_it_was_dealt() -> None:
     outcome = run_session(
         PARAMS,
         INPUTS,
-        tamper=tampering("r1", "up", 3, resealed(lambda m: replace(m, sealed=m.sealed | {1: bytes(82)}))),
+        tamper=tampering(
+            "r1", "up", 3, resealed(lambda m: replace(m, sealed=m.sealed | {1: bytes(SEALED_BYTES)}))
+        ),
     )
     round_, error = outcome.client_errors[1]
     assert (round_, error.code) == ("r2", "CRYPTO")
@@ -768,7 +757,6 @@ def test_bad_input_65_one_client_or_two(size: int) -> None:
     assert isinstance(outcome.error, CohortTooSmall)
 
 
-@pytest.mark.xfail(strict=True, reason="KeyCollection does not compare the invited with params.cohort yet")
 def test_more_clients_invited_than_the_headroom_is_proven_for() -> None:
     """The headroom of the modulus is proven for `params.cohort` clients. Clients refuse a larger cohort in r1
     (FORMAT, bad input 8), so no sum wraps, but the session is lost with a reason that misleads: the server

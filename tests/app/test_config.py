@@ -117,7 +117,8 @@ def test_both_ends_of_every_range(key: str) -> None:
     assert len(lows) == len(highs) == 1, f"{key} has no whole range"
     low: Any = lows[0].ge if isinstance(lows[0], Ge) else lows[0].gt
     high: Any = highs[0].le if isinstance(highs[0], Le) else highs[0].lt
-    room = {"clients": 100_000} if key in ("threshold", "neighbours", "min-cohort") else {}
+    room: dict[str, Any] = {"clients": 100_000} if key in ("threshold", "neighbours", "min-cohort") else {}
+    room |= {"strategy": "fedprox"} if key == "proximal-mu" else {}
     outside = [low - step, high + max(step, high * 1e-15 if step < 1 else 1), -1e300, 1e300]
     inside = []
     (inside if isinstance(lows[0], Ge) else outside).append(low)
@@ -132,11 +133,19 @@ def test_both_ends_of_every_range(key: str) -> None:
 
 @pytest.mark.parametrize("key", keys_of(float))
 def test_an_integer_stands_for_a_float(key: str) -> None:
-    value = RunConfig.parse({key: 1}).table() if key not in _BELOW_ONE else None
+    room = {"strategy": "fedprox"} if key == "proximal-mu" else {}
+    value = RunConfig.parse(room | {key: 1}).table() if key not in _BELOW_ONE else None
     assert value is None or value[key] == 1.0
 
 
-_BELOW_ONE = ("momentum", "server-momentum", "validation-fraction")
+_BELOW_ONE = (
+    "momentum", "server-momentum", "validation-fraction", "corrupt-fraction", "dropout-fraction",
+)  # fmt: skip
+
+
+def test_proximal_mu_belongs_to_fedprox() -> None:
+    assert "needs strategy = fedprox" in refusal({"proximal-mu": 0.1})
+    assert RunConfig.parse({"proximal-mu": 0.1, "strategy": "fedprox"}).proximal_mu == 0.1
 
 
 @pytest.mark.parametrize("key", ["strategy", "partition", "modulus-bits"])

@@ -39,8 +39,8 @@ def test_settings_arrive() -> None:
 
 def test_a_rate_that_is_not_given_has_a_default() -> None:
     assert made(strategy="fedavgm").server_learning_rate == FedAvgM().server_learning_rate
-    for name in ("fedadam", "fedyogi", "fedadagrad"):
-        assert made(strategy=name).eta == FedAdam().eta == 0.1
+    for name, kind in (("fedadam", FedAdam), ("fedyogi", FedYogi), ("fedadagrad", FedAdagrad)):
+        assert made(strategy=name).eta == kind().eta
 
 
 def test_every_name_the_configuration_allows_is_known() -> None:

@@ -6,7 +6,7 @@ cohort): its keys for sealed shares are unrelated to its neighbours', so at r2 n
 CohortTooSmall, or, in a sparse graph with a low threshold, with the exact sum over the clients not concerned.
 Session identifier differs: refused at r1 (STATE) with fresh keys; with carried keys it is one more different
 context. Cohort digest differs: refused at r1 (VIEW). The server's own digests differ from what all clients
-saw: rebuilt seeds match no commitment; Unrecoverable (SHARE).
+saw: no revealed share gives the tag the server computes; CohortTooSmall (QUORUM).
 
 Never is a sum presented that is not the exact sum over the clients it names.
 """
@@ -89,7 +89,7 @@ def test_all_clients_alike_but_not_as_the_server_says() -> None:
     cohort = cohort_of_five()
     cohort.server_digests = (OTHER, CONFIG)
     outcome = cohort.run()
-    assert isinstance(outcome.error, Unrecoverable)
+    assert isinstance(outcome.error, CohortTooSmall)
     assert outcome.unmasked is None
 
 

@@ -26,8 +26,8 @@ from secagg.client.states import AwaitingShares, AwaitingSurvivors
 from secagg.masks import MaskSeed, Residues, pairwise_mask_seed, self_mask_seed
 from secagg.messages import InputMasked, SharesDelivered, SharesRevealed, UnmaskingRequested
 from secagg.params import Agreement, SecAggParams
-from secagg.server.r0_advertise_keys import KeyCollection
 from secagg.server.r2_masked_input import InputCollection
+from secagg.server.r4_unmasking import ShareRecovery
 from tests.support.cohort import Cohort, ShakeEntropy, Vector
 
 Words = np.ndarray[Any, Any]
@@ -60,11 +60,11 @@ class Enumeration:
         self.states = {c: replace(state, params=params) for c, state in states.items()}
         self.delivered = {c: SharesDelivered.from_bytes(cohort.requests["r2", c]) for c in self.everybody}
         opened = cohort.collection
-        assert not isinstance(opened, KeyCollection)
         agreed: Agreement = opened.agreement
         # The context stays that of the session as it ran: parameters are swapped after it was fixed.
         self.agreement = _Agreed(agreed, params)
-        self.keys, self.commitments = opened._keys, opened._commitments
+        assert isinstance(opened, InputCollection | ShareRecovery)
+        self.dealt = opened._dealt
         self.residues: dict[bytes, Words] = {}
         for c, state in states.items():
             self.residues[self_mask_seed(state.seed, state.context, c).tensor] = self.selfs[c]
@@ -92,9 +92,7 @@ class Enumeration:
         from secagg.client.r4_unmasking import reveal_shares
 
         columns, states = [], {}
-        collection = InputCollection(
-            self.agreement, {c: c for c in self.everybody}, self.keys, self.commitments
-        )
+        collection = InputCollection(self.agreement, {c: c for c in self.everybody}, self.dealt)
         for client, number in zip(self.everybody, inputs, strict=True):
             states[client], message = self.mask(client, number)
             columns.append(unpack(message.tensor, self.choices, 16))

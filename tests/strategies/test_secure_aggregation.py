@@ -126,7 +126,13 @@ def test_ten_rounds_are_as_accurate_as_plain_fedavg(ten: tuple[Trial, list[Array
     assert float(ours["accuracy"]) >= 0.95  # type: ignore[arg-type]
 
 
-def test_ten_rounds_end_at_the_weights_of_plain_fedavg() -> None:
+def test_ten_rounds_end_at_the_weights_of_plain_fedavg(ten: tuple[Trial, list[ArrayRecord]]) -> None:
+    trial, models = ten
+    ours, theirs = copied(models[-1]), copied(trial.plain().arrays)
+    assert largest_difference(ours, theirs) <= 1e-4 * largest_weight(theirs)
+
+
+def test_ten_rounds_in_double_precision_end_at_the_same_weights() -> None:
     # In double precision, so that nothing but secure aggregation could set the two apart. In single precision
     # ten rounds of training can stretch one rounding of a weight past this bound; a single round does not.
     trial = Trial(DIGITS | {"rounds": 10, "task": "tests.support.digits64", "modulus-bits": 64})
@@ -262,7 +268,7 @@ def test_from_the_second_round_on_nobody_is_asked_for_keys() -> None:
     for server_round, asked in ((1, 5), (2, 0), (3, 0)):
         assert trial.trip(R0, server_round)["asked"] == asked
         assert trial.trip(R0, server_round)["answered"] == 5
-    assert trial.trips(3, "evaluation")[0]["asked"] == 0
+    assert trial.trips(4, "evaluation")[0]["asked"] == 0
     kinds = [m.metadata.message_type for m in trial.grid.sent if m.metadata.group_id == "2"]
     assert kinds == 5 * [R1.message_type] + 5 * [R2.message_type] + 5 * [R4.message_type]
 
@@ -357,17 +363,16 @@ def test_the_last_session_only_evaluates_and_judges_the_final_model() -> None:
     trial = Trial({"rounds": 2})
     result = trial.start()
     (final,) = [e for e in trial.named("round_finished") if e["purpose"] == Purpose.EVALUATION]
-    assert final["server_round"] == 2
+    assert final["server_round"] == 3
     assert final["accuracy"] == result.evaluate_metrics_clientapp[2]["accuracy"]
     assert "train_loss" not in final
-    r2 = next(e for e in trial.trips(2, "evaluation") if e["protocol_round"] == R2)
+    r2 = next(e for e in trial.trips(3, "evaluation") if e["protocol_round"] == R2)
     assert r2["bytes_up"] == 5 * (2 + 3 * 8)  # header, then three scalars and no tensor
 
 
 def test_a_final_evaluation_that_fails_costs_only_its_metrics() -> None:
     trial = Trial({"rounds": 1})
-    lose = at(R2, swallow)
-    trial.grid.before = lambda m: lose(m) if len(trial.named("session_opened")) == 2 else m
+    trial.grid.before = at(R2, swallow, group="2")
     result = trial.start()
     assert sorted(result.evaluate_metrics_clientapp) == [0]
     assert trial.named("round_failed")[0]["purpose"] == Purpose.EVALUATION
@@ -417,7 +422,7 @@ def test_a_fraction_of_the_nodes_may_be_the_cohort() -> None:
     for server_round in (1, 2, 3):
         assert trial.trip(R1, server_round)["asked"] == 4
         assert trial.named("round_finished")[server_round - 1]["unmasked"] == 4
-    assert trial.trips(3, "evaluation")[1]["asked"] == 8
+    assert trial.trips(4, "evaluation")[1]["asked"] == 8
 
 
 def test_every_tensor_kind_takes_its_documented_way() -> None:

@@ -184,6 +184,7 @@ class Outcome:
         refused: (protocol round, client) -> error of replies the server did not take.
         neighbours: client -> its neighbours, as the server announced them.
         public_keys: every public key that was announced.
+        false_shares: (holder, owner) of revealed shares that were not what was dealt.
     """
 
     unmasked: Unmasked | None = None
@@ -193,6 +194,7 @@ class Outcome:
     refused: dict[tuple[str, int], ChorusError] = field(default_factory=dict)
     neighbours: dict[int, frozenset[int]] = field(default_factory=dict)
     public_keys: list[bytes] = field(default_factory=list)
+    false_shares: tuple[tuple[int, int], ...] = ()
 
 
 class Cohort:
@@ -308,6 +310,7 @@ class Cohort:
             "r4", recovery, {client: message.to_bytes() for client, message in requested.items()}, outcome,
             lambda client, data: recovery.receive(client, SharesRevealed.from_bytes(data)),
         )  # fmt: skip
+        outcome.false_shares = tuple(sorted(recovery.false_shares))
         unmasked = recovery.close()
         self.carried.update(unmasked.next_keys)
         return unmasked
