@@ -54,8 +54,7 @@ class RunConfig(BaseModel):
 
     task: str = Field(default="digits", description="data and model: digits, mnist or a dotted module path")
     strategy: Literal["fedavg", "fedprox", "fedadam", "fedavgm", "fedyogi", "fedadagrad"] = Field(
-        default="fedavg",
-        description="Flower strategy that turns the cohort's mean into the next model",
+        default="fedavg", description="Flower strategy that turns the cohort's mean into the next model"
     )
     clients: int = Field(default=10, ge=3, le=100_000, description="cohort to wait for")
     rounds: int = Field(default=10, ge=1, le=100_000, description="server rounds")
@@ -69,10 +68,7 @@ class RunConfig(BaseModel):
         default=0.0, ge=0.0, le=1_000_000.0, description="pull to the global model (fedprox)"
     )
     server_learning_rate: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=100.0,
-        description="server's step (fedavgm, fedadam, fedyogi, fedadagrad); 0 is the strategy's own",
+        default=0.0, ge=0.0, le=100.0, description="server's step (fedavgm, fedopt); 0 is the strategy's own"
     )
     server_momentum: float = Field(default=0.0, ge=0.0, lt=1.0, description="server's momentum (fedavgm)")
     partition: Literal["iid", "dirichlet"] = Field(

@@ -19,8 +19,9 @@ from arithmetic.residues import packed_size
 from secagg.encoding import Reader, Writer
 from secagg.errors import MalformedMessage, ParameterError, Refused
 from secagg.graph import MOST_CLIENTS
+from secagg.keys import PublicKeys
 from secagg.params import PARAMS_BYTES, SESSION_BYTES, SecAggParams, Session
-from secagg.primitives import DIGEST_BYTES, KEY_BYTES, TAG_BYTES, digest
+from secagg.primitives import DIGEST_BYTES, TAG_BYTES
 from secagg.shamir import parse_share
 from secagg.tags import TAG_BYTES as SHARE_TAG_BYTES
 
@@ -28,23 +29,6 @@ FORMAT_VERSION = 1
 CIPHERTEXT_BYTES = 2 * ELEMENT_BYTES + TAG_BYTES
 # Ciphertext of two shares, then the tags that bind their owner to them (`tags.tag_pair`).
 SEALED_BYTES = CIPHERTEXT_BYTES + 2 * SHARE_TAG_BYTES
-
-
-@dataclass(frozen=True)
-class PublicKeys:
-    """A client's two X25519 public keys, 32 bytes each."""
-
-    mask: bytes
-    channel: bytes
-
-    def to_bytes(self) -> bytes:
-        """Mask key, then channel key."""
-        return self.mask + self.channel
-
-    @classmethod
-    def from_reader(cls, reader: Reader) -> Self:
-        """The next two keys."""
-        return cls(reader.raw(KEY_BYTES), reader.raw(KEY_BYTES))
 
 
 def _write_session(writer: Writer, session: Session) -> Writer:
@@ -298,8 +282,3 @@ class SharesRevealed:
             least = index + 1
         reader.finish()
         return cls(kinds[0], kinds[1], next_keys)
-
-
-def cohort_digest(keys: dict[int, PublicKeys]) -> bytes:
-    """Digest of all advertised keys in the order of their indices."""
-    return digest("cohort", *(pair.to_bytes() for _, pair in sorted(keys.items())))

@@ -9,6 +9,9 @@ from typing import Any
 
 from arithmetic.errors import RangeError
 from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
+from strategies.records import number_of
+from strategies.session import SessionReport
+from wire.rounds import ProtocolRound
 from wire.scalars import (
     EVALUATION_EXAMPLES,
     EVALUATION_LOSS,
@@ -105,3 +108,33 @@ def evaluation_of(sums: Sums, metrics: tuple[str, ...]) -> dict[str, float]:
         return {}
     means: dict[str, Any] = {"loss": sums[EVALUATION_LOSS] / examples}
     return means | {metric: sums[metric_key(metric)] / examples for metric in metrics}
+
+
+def finished_fields(
+    report: SessionReport,
+    found: Mapping[str, float],
+    trained: Mapping[str, int | float],
+    central: Mapping[str, object] | None,
+) -> dict[str, object]:
+    """Fields of the event `round_finished`: counts, means over the cohort, sizes and seconds."""
+    judged = central or {}
+    return {
+        **{name: report.completed[step] for name, step in _COUNTS.items()},
+        "accuracy": found.get("accuracy"),
+        "loss": found.get("loss"),
+        "metrics": {name: value for name, value in found.items() if name != "loss"},
+        **trained,
+        "central_accuracy": number_of(judged.get("accuracy")),
+        "central_loss": number_of(judged.get("loss")),
+        "bytes_up": report.bytes_up,
+        "bytes_down": report.bytes_down,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+_COUNTS = {
+    "keys": ProtocolRound.ADVERTISE_KEYS,
+    "shares": ProtocolRound.SHARE_KEYS,
+    "masked": ProtocolRound.MASKED_INPUT,
+    "unmasked": ProtocolRound.UNMASKING,
+}

@@ -21,13 +21,13 @@ from secagg.params import SecAggParams
 from strategies.cohort import FixedCohort, await_cohort
 from strategies.errors import NothingAggregated, StrategyNotSupported
 from strategies.events import Emit, silent
-from strategies.outcome import evaluation_of, training_of
-from strategies.records import ndarrays_of, number_of, one_request, record_of
+from strategies.outcome import evaluation_of, finished_fields, training_of
+from strategies.records import ndarrays_of, one_request, record_of
 from strategies.session import SessionDriver, SessionReport
 from strategies.settings import Settings
 from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays
-from wire.rounds import ProtocolRound, Purpose
+from wire.rounds import Purpose
 from wire.scalars import ScalarLayout
 from wire.settings import (
     ENCODING_BOUND,
@@ -287,33 +287,11 @@ class SecureAggregation(Strategy):
         found: Mapping[str, float],
         trained: Mapping[str, int | float],
     ) -> None:
-        central = self._central or MetricRecord()
-        self.emit(
-            "round_finished",
-            server_round=server_round,
-            purpose=purpose,
-            **{name: report.completed[step] for name, step in _COUNTS.items()},
-            accuracy=found.get("accuracy"),
-            loss=found.get("loss"),
-            metrics={name: found[name] for name in self.metrics if name in found},
-            **trained,
-            central_accuracy=number_of(central.get("accuracy")),
-            central_loss=number_of(central.get("loss")),
-            bytes_up=report.bytes_up,
-            bytes_down=report.bytes_down,
-            seconds=round(report.seconds, 3),
-        )
+        fields = finished_fields(report, found, trained, self._central)
+        self.emit("round_finished", server_round=server_round, purpose=purpose, **fields)
 
     def _failed(self, server_round: int, purpose: Purpose, error: ChorusError) -> None:
         self._last_failure = error.line
         self.emit(
             "round_failed", server_round=server_round, purpose=purpose, code=error.code, reason=str(error)
         )
-
-
-_COUNTS = {
-    "keys": ProtocolRound.ADVERTISE_KEYS,
-    "shares": ProtocolRound.SHARE_KEYS,
-    "masked": ProtocolRound.MASKED_INPUT,
-    "unmasked": ProtocolRound.UNMASKING,
-}

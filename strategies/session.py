@@ -19,7 +19,8 @@ from flwr.serverapp import Grid
 
 from arithmetic.errors import ChorusError
 from secagg.errors import CohortTooSmall, Misbehaviour
-from secagg.messages import InputMasked, KeysAdvertised, PublicKeys, SharesRevealed, SharesSealed
+from secagg.keys import PublicKeys
+from secagg.messages import InputMasked, KeysAdvertised, SharesRevealed, SharesSealed
 from secagg.params import SESSION_BYTES, SecAggParams, Session
 from secagg.server.collection import Collection
 from secagg.server.r0_advertise_keys import KeyCollection

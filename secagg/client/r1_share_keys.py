@@ -9,8 +9,9 @@ follows.
 from arithmetic.field import to_bytes
 from secagg.client.states import AwaitingCohort, AwaitingShares, CarryingKeys
 from secagg.errors import CohortTooSmall, Misbehaviour, OutOfTurn, SuspectServer
+from secagg.keys import PublicKeys, cohort_digest
 from secagg.masks import commit
-from secagg.messages import CohortAnnounced, PublicKeys, SharesSealed, cohort_digest
+from secagg.messages import CohortAnnounced, SharesSealed
 from secagg.params import SESSION_BYTES, Agreement
 from secagg.primitives import BadKey, Entropy, agree, check_public_key, derive_key, same, seal
 from secagg.shamir import SECRET_BYTES, split

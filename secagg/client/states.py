@@ -11,7 +11,7 @@ from typing import Self
 from arithmetic.field import ELEMENT_BYTES
 from secagg.encoding import Reader, Writer
 from secagg.graph import MOST_CLIENTS
-from secagg.messages import PublicKeys
+from secagg.keys import PublicKeys
 from secagg.params import PARAMS_BYTES, SESSION_BYTES, SecAggParams
 from secagg.primitives import DIGEST_BYTES, KEY_BYTES, Entropy, KeyPair
 from secagg.shamir import SECRET_BYTES, parse_share

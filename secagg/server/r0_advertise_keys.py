@@ -8,7 +8,8 @@ Refuses to know: whether a key came with this session's r0 or rode on the r4 of 
 from collections.abc import Iterable
 
 from secagg.errors import CohortTooSmall, Misbehaviour, ParameterError
-from secagg.messages import CohortAnnounced, Invitation, PublicKeys, cohort_digest
+from secagg.keys import PublicKeys, cohort_digest
+from secagg.messages import CohortAnnounced, Invitation
 from secagg.params import Agreement, Session
 from secagg.primitives import BadKey, check_public_key
 from secagg.server.collection import Collection

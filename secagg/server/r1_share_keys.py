@@ -4,7 +4,8 @@ Decides: who is in U2. Refuses to know: what is sealed.
 """
 
 from secagg.errors import CohortTooSmall, MalformedMessage
-from secagg.messages import CIPHERTEXT_BYTES, PublicKeys, SharesDelivered, SharesSealed
+from secagg.keys import PublicKeys
+from secagg.messages import CIPHERTEXT_BYTES, SharesDelivered, SharesSealed
 from secagg.params import Agreement
 from secagg.server.collection import Collection
 from secagg.server.r2_masked_input import InputCollection

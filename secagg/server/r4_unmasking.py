@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from secagg.errors import CohortTooSmall, MalformedMessage, Misbehaviour, Unrecoverable
+from secagg.keys import PublicKeys
 from secagg.masks import (
     Residues,
     add_mask,
@@ -17,7 +18,7 @@ from secagg.masks import (
     pairwise_sign,
     self_mask_seed,
 )
-from secagg.messages import PublicKeys, SharesRevealed
+from secagg.messages import SharesRevealed
 from secagg.params import Agreement
 from secagg.primitives import BadKey, KeyPair, check_public_key, same
 from secagg.server.collection import Collection

@@ -29,11 +29,11 @@ from secagg.errors import (
     RangeError,
     Unrecoverable,
 )
+from secagg.keys import PublicKeys
 from secagg.messages import (
     SEALED_BYTES,
     InputMasked,
     KeysAdvertised,
-    PublicKeys,
     SharesRevealed,
     SharesSealed,
 )

@@ -19,17 +19,16 @@ from secagg.client.r4_unmasking import reveal_shares
 from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
 from secagg.encoding import Writer
 from secagg.errors import ChorusError, MalformedMessage, Misbehaviour
+from secagg.keys import PublicKeys, cohort_digest
 from secagg.messages import (
     CohortAnnounced,
     InputMasked,
     Invitation,
     KeysAdvertised,
-    PublicKeys,
     SharesDelivered,
     SharesRevealed,
     SharesSealed,
     UnmaskingRequested,
-    cohort_digest,
 )
 from secagg.params import PARAMS_BYTES, SESSION_BYTES, SecAggParams
 from secagg.primitives import KeyPair

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from arithmetic.field import PRIME
 from secagg.errors import ChorusError, MalformedMessage, Refused
+from secagg.keys import PublicKeys, cohort_digest
 from secagg.messages import (
     FORMAT_VERSION,
     SEALED_BYTES,
@@ -19,12 +20,10 @@ from secagg.messages import (
     InputMasked,
     Invitation,
     KeysAdvertised,
-    PublicKeys,
     SharesDelivered,
     SharesRevealed,
     SharesSealed,
     UnmaskingRequested,
-    cohort_digest,
 )
 from secagg.params import MOST_CLIENTS, PARAMS_BYTES, Adversary, SecAggParams, Session
 from secagg.primitives import digest

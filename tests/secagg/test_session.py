@@ -12,8 +12,9 @@ from arithmetic.residues import MODULUS_BITS
 from secagg.client.r2_masked_input import mask_input
 from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
 from secagg.errors import CohortTooSmall, ParameterError
+from secagg.keys import PublicKeys
 from secagg.masks import Residues
-from secagg.messages import PublicKeys, SharesDelivered, SharesRevealed
+from secagg.messages import SharesDelivered, SharesRevealed
 from secagg.params import SecAggParams
 from tests.support.cohort import (
     ROUNDS,

@@ -21,13 +21,13 @@ from secagg.client.r2_masked_input import mask_input
 from secagg.client.r4_unmasking import reveal_shares
 from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
 from secagg.errors import ChorusError, OutOfTurn
+from secagg.keys import PublicKeys
 from secagg.masks import Residues
 from secagg.messages import (
     CohortAnnounced,
     InputMasked,
     Invitation,
     KeysAdvertised,
-    PublicKeys,
     SharesDelivered,
     SharesRevealed,
     SharesSealed,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from arithmetic.field import PRIME
 from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys, SecretKeys
 from secagg.errors import ChorusError, MalformedMessage
-from secagg.messages import PublicKeys
+from secagg.keys import PublicKeys
 from secagg.params import MOST_CLIENTS, SecAggParams
 from secagg.primitives import KeyPair, agree
 
