@@ -35,6 +35,6 @@ def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Pa
     (tree / "pyproject.toml").write_text(pyproject)
     command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tree)!r}); "
                "from app.cli import main; sys.exit(main())", "run"]  # fmt: skip
-    settings = ["-c", "rounds=3", "-c", "clients=5", "--drop", "1@r1:round2,1@r2:round2"]
+    settings = ["-c", "rounds=3", "-c", "clients=6", "--drop", "1@r1:round2,2@r2:round2"]
     settings += ["-c", "threshold=3"]
     return run([*command, *settings], tmp_path_factory.mktemp("runs"), tree), record
