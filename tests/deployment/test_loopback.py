@@ -58,7 +58,7 @@ class Deployment:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                )  # fmt: skip
+                )
             )
 
     def stop(self) -> None:
