@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arithmetic.errors import ParameterError, RangeError
-from arithmetic.residues import MODULUS_BITS, Words, from_signed, to_signed, zeros
+from arithmetic.residues import LEAST_BITS, MOST_BITS, Words, from_signed, to_signed, zeros
 
 UniformBytes = Callable[[int], bytes]
 Reals = npt.NDArray[np.float64]
@@ -69,8 +69,9 @@ class FixedPoint:
             )
         zeros(0, self.bits)
         if not (self.levels >= _LEAST_LEVELS and self.cohort * self.levels < 2 ** (self.bits - 1)):
-            fits = [b for b in MODULUS_BITS if (2 ** (b - 1) - 1) // self.cohort >= _LEAST_LEVELS]
-            advice = f"choose modulus-bits = {fits[0]}" if fits else "make the cohort smaller"
+            # The least b with (2^(b-1) - 1) // cohort at its least.
+            fits = max(LEAST_BITS, (self.cohort * _LEAST_LEVELS).bit_length() + 1)
+            advice = f"choose modulus-bits = {fits}" if fits <= MOST_BITS else "make the cohort smaller"
             raise ParameterError(
                 f"a modulus of 2^{self.bits} leaves no room for the sum of {self.cohort} clients; {advice}"
             )

@@ -1,9 +1,8 @@
-"""Vectors of residues mod 2^b: which machine word carries them and how they are packed to exactly b bits.
+"""Vectors of residues mod 2^b, b from 8 to 64: which machine word carries them, and their signs.
 
-Decides: the word (the least of 16, 32, 64 bits that holds b) and the packed little-endian form. 2^b
-divides the word's modulus, so sums are taken mod the word and the surplus high bits are dropped by
-packing: adding needs no reduction.
-Refuses to know: what the numbers mean (`fixed_point`) and that masks exist.
+Decides: the word (the least of 8, 16, 32, 64 bits that holds b). 2^b divides the word's modulus, so sums are
+taken mod the word and the surplus high bits are dropped by packing: adding needs no reduction.
+Refuses to know: what the numbers mean (`fixed_point`), their bytes (`packing`) and that masks exist.
 """
 
 from typing import Any
@@ -11,67 +10,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from arithmetic.errors import ParameterError, RangeError
+from arithmetic.errors import ParameterError
 
 Words = npt.NDArray[np.unsignedinteger[Any]]
 
-MODULUS_BITS = (16, 24, 32, 40, 48, 64)
+LEAST_BITS, MOST_BITS = 8, 64
 
 
 def word_type(bits: int) -> np.dtype[np.unsignedinteger[Any]]:
     """The machine word that carries residues mod 2^bits.
 
     Raises:
-        ParameterError: `bits` is not one of `MODULUS_BITS`.
+        ParameterError: `bits` is not a whole number from `LEAST_BITS` to `MOST_BITS`.
     """
-    if bits not in MODULUS_BITS:
-        allowed = ", ".join(map(str, MODULUS_BITS))
-        raise ParameterError(f"a modulus of 2^{bits} is not offered; choose b from {allowed}")
-    width = next(width for width in (16, 32, 64) if width >= bits)
+    if not LEAST_BITS <= bits <= MOST_BITS:
+        raise ParameterError(
+            f"a modulus of 2^{bits} is not offered; choose b from {LEAST_BITS} to {MOST_BITS}"
+        )
+    width = next(width for width in (8, 16, 32, 64) if width >= bits)
     return np.dtype(f"<u{width // 8}")
 
 
 def zeros(length: int, bits: int) -> Words:
     """A vector of `length` zero residues."""
     return np.zeros(length, dtype=word_type(bits))
-
-
-def packed_size(length: int, bits: int) -> int:
-    """Bytes of `length` packed residues: exactly b bits each."""
-    word_type(bits)
-    return length * bits // 8
-
-
-def pack(words: Words, bits: int) -> bytes:
-    """The low `bits` of every word, little endian, without gaps; shape (d,) -> `packed_size(d, bits)`
-    bytes.
-    """
-    word = word_type(bits)
-    words = np.ascontiguousarray(words, dtype=word)
-    if word.itemsize * 8 == bits:
-        return words.tobytes()
-    octets = words.view(np.uint8).reshape(-1, word.itemsize)
-    return np.ascontiguousarray(octets[:, : bits // 8]).tobytes()
-
-
-def unpack(packed: bytes | memoryview, length: int, bits: int) -> Words:
-    """The inverse of `pack`: (d,) words below 2^bits, read-only where no copy was needed.
-
-    Raises:
-        RangeError: `packed` is not exactly `packed_size(length, bits)` bytes; checked before anything is
-            allocated.
-    """
-    word = word_type(bits)
-    if len(packed) != packed_size(length, bits):
-        raise RangeError(
-            f"{len(packed)} bytes cannot hold {length} residues of {bits} bits; "
-            f"send exactly {packed_size(length, bits)}"
-        )
-    if word.itemsize * 8 == bits:
-        return np.frombuffer(packed, dtype=word)
-    octets = np.zeros((length, word.itemsize), dtype=np.uint8)
-    octets[:, : bits // 8] = np.frombuffer(packed, dtype=np.uint8).reshape(length, bits // 8)
-    return octets.view(word).reshape(length)
 
 
 def to_signed(words: Words, bits: int) -> npt.NDArray[np.int64]:

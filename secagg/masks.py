@@ -8,17 +8,21 @@ Bonawitz et al., CCS 2017, section 4: y_u = x_u + PRG(b_u) + sum_{u<v} PRG(s_uv)
 (mod R).
 """
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from typing import Literal
 
 import numpy as np
 
 from arithmetic.residues import Words, word_type
-from secagg.primitives import KeyStream, agree, derive_key, digest
+from secagg.primitives import KeyStream, PrivateKey, derive_key, digest
 
 Sign = Literal[1, -1]
 
 _PIECE_BYTES = 1 << 16
+_OPEN_AT_ONCE = 256
 _ZEROS = memoryview(bytes(_PIECE_BYTES))
 
 
@@ -56,13 +60,16 @@ def commit(seed: bytes, context: bytes, owner: int) -> bytes:
     return digest("self mask commitment", context, owner.to_bytes(8, "big"), seed)
 
 
-def pairwise_mask_seed(private: bytes, public: bytes, context: bytes, own: int, peer: int) -> MaskSeed:
+def pairwise_mask_seed(
+    private: bytes | PrivateKey, public: bytes, context: bytes, own: int, peer: int
+) -> MaskSeed:
     """The seed s_uv of the mask two neighbours share; the same from either side.
 
     Raises:
         BadKey: `public` has low order.
     """
-    secret = agree(private, public)
+    key = private if isinstance(private, PrivateKey) else PrivateKey(private)
+    secret = key.agree(public)
     low, high = sorted((own, peer))
     return MaskSeed(
         derive_key(secret, "pairwise mask/tensor", context, low, high),
@@ -75,25 +82,66 @@ def pairwise_sign(own: int, peer: int) -> Sign:
     return 1 if own < peer else -1
 
 
+@dataclass(frozen=True)
+class Mask:
+    """A mask to add (sign 1) or to remove (sign -1)."""
+
+    seed: MaskSeed
+    sign: Sign
+
+
 def add_mask(total: Residues, seed: MaskSeed, sign: Sign) -> None:
-    """Add (sign 1) or remove (sign -1) the mask of `seed`, in place."""
-    _add_stream(total.tensor, seed.tensor, sign)
-    _add_stream(total.scalars, seed.scalars, sign)
+    """Add or remove one mask, in place."""
+    add_masks(total, [Mask(seed, sign)])
 
 
-def _add_stream(total: Words, key: bytes, sign: Sign) -> None:
-    """Expand `key` piece by piece and add it; uniform words mod the word's modulus are uniform mod 2^b."""
-    if total.size == 0:
+def add_masks(total: Residues, masks: Iterable[Mask], workers: int = 1) -> None:
+    """Add or remove many masks, in place.
+
+    A piece of `total` stays in the cache while every mask is expanded and added to it. The library releases the
+    interpreter's lock while it encrypts, so `workers` threads, each with a part of `total`, scale with the cores.
+
+    Args:
+        total: changed in place.
+        masks: expanded `_OPEN_AT_ONCE` at a time.
+        workers: threads, >= 1.
+    """
+    remaining = iter(masks)
+    with ThreadPoolExecutor(workers) as pool:
+        while batch := list(islice(remaining, _OPEN_AT_ONCE)):
+            tensor = [(mask.seed.tensor, mask.sign) for mask in batch]
+            scalars = [(mask.seed.scalars, mask.sign) for mask in batch]
+            parts = _parts(total.tensor.nbytes, workers)
+            done = [pool.submit(_add_streams, total.tensor, tensor, start, end) for start, end in parts]
+            _add_streams(total.scalars, scalars, 0, total.scalars.nbytes)
+            for part in done:
+                part.result()
+
+
+def _parts(size: int, workers: int) -> list[tuple[int, int]]:
+    """`size` bytes cut into at most `workers` runs of whole pieces."""
+    pieces = -(-size // _PIECE_BYTES)
+    cuts = [min(pieces * at // workers * _PIECE_BYTES, size) for at in range(workers + 1)]
+    return [(start, end) for start, end in pairwise(cuts) if start < end]
+
+
+def _add_streams(total: Words, keys: list[tuple[bytes, Sign]], start: int, end: int) -> None:
+    """Expand every key over bytes start..end of `total` and add it, piece by piece.
+
+    Uniform words mod the word's modulus are uniform mod 2^b.
+    """
+    if start >= end:
         return
-    stream = KeyStream(key)
     word = total.dtype
-    buffer = bytearray(min(_PIECE_BYTES, total.nbytes))
-    operate = np.add if sign == 1 else np.subtract
-    for start in range(0, total.size, _PIECE_BYTES // word.itemsize):
-        piece = total[start : start + _PIECE_BYTES // word.itemsize]
-        view = memoryview(buffer)[: piece.nbytes]
-        stream.read_into(_ZEROS[: piece.nbytes], view)
-        operate(piece, np.frombuffer(view, dtype=word), out=piece)
+    streams = [(KeyStream(key, start), np.add if sign == 1 else np.subtract) for key, sign in keys]
+    buffer = bytearray(min(_PIECE_BYTES, end - start))
+    for at in range(start, end, _PIECE_BYTES):
+        piece = total[at // word.itemsize : min(at + _PIECE_BYTES, end) // word.itemsize]
+        view, zeros = memoryview(buffer)[: piece.nbytes], _ZEROS[: piece.nbytes]
+        drawn = np.frombuffer(view, dtype=word)
+        for stream, operate in streams:
+            stream.read_into(zeros, view)
+            operate(piece, drawn, out=piece)
 
 
 def empty(tensor_length: int, scalar_length: int, bits: int) -> Residues:

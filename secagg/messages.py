@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from arithmetic.field import ELEMENT_BYTES
-from arithmetic.residues import packed_size
+from arithmetic.packing import packed_size
 from secagg.encoding import Reader, Writer
 from secagg.errors import MalformedMessage, ParameterError, Refused
 from secagg.graph import MOST_CLIENTS

@@ -11,7 +11,7 @@ from typing import Self
 
 from arithmetic.errors import ParameterError
 from arithmetic.fixed_point import FixedPoint
-from arithmetic.residues import MODULUS_BITS
+from arithmetic.residues import LEAST_BITS, MOST_BITS
 from secagg.bounds import Adversary, count_of, derive_graph
 from secagg.encoding import Reader, Writer
 from secagg.graph import MOST_CLIENTS, Graph
@@ -37,7 +37,7 @@ class SecAggParams:
         neighbours: peers of a client in the secret-sharing graph; `cohort - 1` means the complete graph.
         min_survivors: least clients in the sum; below it nothing is unmasked, threshold..cohort (complete
         graph).
-        modulus_bits: b of the tensor part's modulus 2^b.
+        modulus_bits: b of the tensor part's modulus 2^b, 8..64.
         tensor_length: entries of the tensor part, >= 0.
         scalar_length: 64-bit residues of the scalar part, >= 0.
         adversary: what the server may be; a `Session` against an active one is refused in this version.
@@ -68,7 +68,7 @@ class SecAggParams:
         complete = self.neighbours == self.cohort - 1
         least = max(LEAST_COHORT, self.threshold) if complete else LEAST_COHORT
         _within("min-survivors", self.min_survivors, least, self.cohort)
-        _within("modulus-bits", self.modulus_bits, min(MODULUS_BITS), max(MODULUS_BITS))
+        _within("modulus-bits", self.modulus_bits, LEAST_BITS, MOST_BITS)
         if not isinstance(self.adversary, Adversary):
             raise ParameterError(f"adversary = {self.adversary!r} is not known; choose curious or active")
         _within("tensor length", self.tensor_length, 0, MOST_LENGTH)

@@ -25,9 +25,19 @@ Entropy = Callable[[int], bytes]
 KEY_BYTES = 32
 DIGEST_BYTES = 32
 TAG_BYTES = 16
+_BLOCK_BYTES = 16
 _ZERO_NONCE = bytes(12)
 _FIELD_PRIME = 2**255 - 19
-_ANY_SCALAR = bytes([1]) * KEY_BYTES
+# u-coordinates of order 1, 2, 4 and 8 on the curve and its twist (Bernstein, "Curve25519", 2006; checked by a test).
+_LOW_ORDER = frozenset(
+    {
+        0,
+        1,
+        _FIELD_PRIME - 1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    }
+)
 
 
 class BadKey(ValueError):
@@ -57,33 +67,48 @@ class KeyPair:
         return cls(private, public)
 
 
+class PrivateKey:
+    """An X25519 private key, loaded once for many agreements: loading costs as much as agreeing."""
+
+    def __init__(self, private: bytes) -> None:
+        self._key = X25519PrivateKey.from_private_bytes(private)
+
+    def __repr__(self) -> str:
+        return "PrivateKey(<secret>)"
+
+    def agree(self, public: bytes) -> bytes:
+        """The X25519 shared secret, 32 bytes.
+
+        Raises:
+            BadKey: the result is zero, which only a low-order key gives (RFC 7748, section 6.1).
+        """
+        try:
+            return self._key.exchange(X25519PublicKey.from_public_bytes(public))
+        except ValueError as error:
+            raise BadKey("the public key has low order") from error
+
+
 def check_public_key(public: bytes) -> None:
     """Accept canonical X25519 public keys of large order only.
 
-    RFC 7748 lets a receiver accept non-canonical coordinates; here one encoding stands for one key on
-    every side, so u >= 2^255 - 19 and a set top bit are refused.
+    RFC 7748 lets a receiver accept non-canonical coordinates; here one key has one encoding, so u >= 2^255 - 19
+    and a set top bit are refused. What is left of low order are five points.
 
     Raises:
         BadKey: wrong length, non-canonical, or low order (every product with it is zero).
     """
     if len(public) != KEY_BYTES:
         raise BadKey(f"a public key has {KEY_BYTES} bytes, not {len(public)}")
-    if int.from_bytes(public, "little") >= _FIELD_PRIME:
+    coordinate = int.from_bytes(public, "little")
+    if coordinate >= _FIELD_PRIME:
         raise BadKey("the public key is not in canonical form")
-    agree(_ANY_SCALAR, public)
+    if coordinate in _LOW_ORDER:
+        raise BadKey("the public key has low order")
 
 
 def agree(private: bytes, public: bytes) -> bytes:
-    """The X25519 shared secret, 32 bytes.
-
-    Raises:
-        BadKey: the result is zero, which only a low-order key gives (RFC 7748, section 6.1).
-    """
-    try:
-        key = X25519PrivateKey.from_private_bytes(private)
-        return key.exchange(X25519PublicKey.from_public_bytes(public))
-    except ValueError as error:
-        raise BadKey("the public key has low order") from error
+    """One agreement; see `PrivateKey.agree`."""
+    return PrivateKey(private).agree(public)
 
 
 def derive_key(secret: bytes, label: str, context: bytes, *parts: int) -> bytes:
@@ -115,10 +140,16 @@ def unseal(key: bytes, sealed: bytes, associated: bytes) -> bytes:
 
 
 class KeyStream:
-    """AES-256-CTR with a zero counter block: one key, one stream, read forward only."""
+    """AES-256-CTR from a zero counter block: one key, one stream, read forward only.
 
-    def __init__(self, key: bytes) -> None:
-        self._encryptor = Cipher(AES256(key), CTR(bytes(16))).encryptor()
+    Args:
+        key: 32 bytes.
+        start: byte of the stream to begin at, a multiple of 16: parts of one stream may be expanded side by side.
+    """
+
+    def __init__(self, key: bytes, start: int = 0) -> None:
+        counter = (start // _BLOCK_BYTES).to_bytes(_BLOCK_BYTES, "big")
+        self._encryptor = Cipher(AES256(key), CTR(counter)).encryptor()
 
     def __repr__(self) -> str:
         return "KeyStream(<secret>)"
@@ -128,9 +159,7 @@ class KeyStream:
         return self._encryptor.update(bytes(size))
 
     def read_into(self, zeros: memoryview, buffer: memoryview) -> None:
-        """The next `len(buffer)` bytes of the stream, written to `buffer`; `zeros` is as long and all
-        zero.
-        """
+        """The next `len(buffer)` bytes of the stream, written to `buffer`; `zeros` is as long and all zero."""
         self._encryptor.update_into(zeros, buffer)
 
 

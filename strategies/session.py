@@ -132,7 +132,7 @@ class SessionDriver:
             reason = f"it revealed a share of client {owner} that is not the one it was dealt"
             course.blame(holder, "SHARE", reason)
         try:
-            return recovery.close()
+            return recovery.close(workers=os.cpu_count() or 1)
         except Misbehaviour as error:
             course.blame(error.culprit, error.code, str(error))
             raise

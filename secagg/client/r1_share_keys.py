@@ -13,7 +13,7 @@ from secagg.keys import PublicKeys, cohort_digest
 from secagg.masks import commit
 from secagg.messages import CohortAnnounced, SharesSealed
 from secagg.params import SESSION_BYTES, Agreement
-from secagg.primitives import BadKey, Entropy, agree, check_public_key, derive_key, same, seal
+from secagg.primitives import BadKey, Entropy, PrivateKey, check_public_key, derive_key, same, seal
 from secagg.shamir import SECRET_BYTES, split
 from secagg.tags import tag_pair
 
@@ -54,9 +54,9 @@ def share_keys(
     # (Bell et al., CCS 2020, algorithm 2).
     seed_shares = split(seed, holders, params.threshold, entropy)
     key_shares = split(state.keys.mask.private, holders, params.threshold, entropy)
-    sealed = {}
+    sealed, private = {}, PrivateKey(state.keys.channel.private)
     for peer, keys in peers.items():
-        key = channel_key(state.keys.channel.private, keys.channel, context, sender=index, recipient=peer)
+        key = channel_key(private, keys.channel, context, sender=index, recipient=peer)
         plaintext = to_bytes(key_shares[peer]) + to_bytes(seed_shares[peer])
         tags = tag_pair(key_shares[peer], seed_shares[peer], context, index, peer)
         sealed[peer] = seal(key, plaintext, share_label(context, index, peer)) + tags
@@ -67,9 +67,12 @@ def share_keys(
     return following, SharesSealed(commit(seed, context, index), sealed)
 
 
-def channel_key(private: bytes, public: bytes, context: bytes, sender: int, recipient: int) -> bytes:
+def channel_key(
+    private: bytes | PrivateKey, public: bytes, context: bytes, sender: int, recipient: int
+) -> bytes:
     """The key that seals one message from `sender` to `recipient`: one for each direction, used once."""
-    return derive_key(agree(private, public), "channel", context, sender, recipient)
+    key = private if isinstance(private, PrivateKey) else PrivateKey(private)
+    return derive_key(key.agree(public), "channel", context, sender, recipient)
 
 
 def share_label(context: bytes, sender: int, recipient: int) -> bytes:

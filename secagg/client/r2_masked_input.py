@@ -5,8 +5,11 @@ every share has opened.
 Refuses to know: what the vector holds.
 """
 
+from collections.abc import Iterator
+
 from arithmetic.field import ELEMENT_BYTES
-from arithmetic.residues import pack, word_type
+from arithmetic.packing import pack
+from arithmetic.residues import word_type
 from secagg.client.r1_share_keys import channel_key, share_label
 from secagg.client.states import AwaitingShares, AwaitingSurvivors
 from secagg.errors import (
@@ -17,9 +20,9 @@ from secagg.errors import (
     ParameterError,
     SuspectServer,
 )
-from secagg.masks import Residues, add_mask, pairwise_mask_seed, pairwise_sign, self_mask_seed
+from secagg.masks import Mask, Residues, add_masks, pairwise_mask_seed, pairwise_sign, self_mask_seed
 from secagg.messages import CIPHERTEXT_BYTES, InputMasked, SharesDelivered
-from secagg.primitives import BadCiphertext, same, unseal
+from secagg.primitives import BadCiphertext, PrivateKey, same, unseal
 from secagg.shamir import parse_share
 from secagg.tags import tag_pair
 
@@ -48,19 +51,24 @@ def mask_input(
         raise ParameterError("the vector is not of the lengths and words agreed on; nothing was sent")
     _check_view(state, delivered)
     self_mask, mask_key = {state.index: state.own_share}, {}
+    channel = PrivateKey(state.keys.channel.private)
     for sender, sealed in delivered.sealed.items():
-        mask_key[sender], self_mask[sender] = _open(state, sender, sealed)
-    add_mask(vector, self_mask_seed(state.seed, state.context, state.index), 1)
-    for peer in delivered.sealed:
-        seed = pairwise_mask_seed(
-            state.keys.mask.private, state.peers[peer].mask, state.context, state.index, peer
-        )
-        add_mask(vector, seed, pairwise_sign(state.index, peer))
+        mask_key[sender], self_mask[sender] = _open(state, channel, sender, sealed)
+    add_masks(vector, _masks(state, delivered))
     masked = InputMasked(pack(vector.tensor, params.modulus_bits), pack(vector.scalars, 64))
     following = AwaitingSurvivors(
         state.session, params, state.advertised, state.index, delivered.sharers, self_mask, mask_key
     )
     return following, masked
+
+
+def _masks(state: AwaitingShares, delivered: SharesDelivered) -> Iterator[Mask]:
+    """The client's own mask, and one for each neighbour that completed r1."""
+    yield Mask(self_mask_seed(state.seed, state.context, state.index), 1)
+    private = PrivateKey(state.keys.mask.private)
+    for peer in delivered.sealed:
+        seed = pairwise_mask_seed(private, state.peers[peer].mask, state.context, state.index, peer)
+        yield Mask(seed, pairwise_sign(state.index, peer))
 
 
 def _check_view(state: AwaitingShares, delivered: SharesDelivered) -> None:
@@ -80,12 +88,10 @@ def _check_view(state: AwaitingShares, delivered: SharesDelivered) -> None:
         )
 
 
-def _open(state: AwaitingShares, sender: int, sealed: bytes) -> tuple[int, int]:
+def _open(state: AwaitingShares, private: PrivateKey, sender: int, sealed: bytes) -> tuple[int, int]:
     """The sender's shares of its mask key and of its self-mask seed."""
-    channel = state.peers[sender].channel
-    key = channel_key(
-        state.keys.channel.private, channel, state.context, sender=sender, recipient=state.index
-    )
+    public = state.peers[sender].channel
+    key = channel_key(private, public, state.context, sender=sender, recipient=state.index)
     try:
         plaintext = unseal(key, sealed[:CIPHERTEXT_BYTES], share_label(state.context, sender, state.index))
         mask_key, self_mask = (

@@ -4,7 +4,7 @@ Decides: who is in U3. One accumulator, whatever the cohort: memory O(d), not O(
 Refuses to know: anything of a vector but its length; under its masks each is uniform.
 """
 
-from arithmetic.residues import unpack
+from arithmetic.packing import add_packed, check_packed
 from secagg.errors import CohortTooSmall
 from secagg.masks import empty
 from secagg.messages import InputMasked, UnmaskingRequested
@@ -30,15 +30,15 @@ class InputCollection(Collection):
 
         Raises:
             OutOfTurn: not due.
-            RangeError: not of the agreed lengths. The sum is as it was.
+            RangeError: not of the agreed lengths, or bits set behind the last entry. The sum is as it was.
         """
         index = self._check_turn(client)
         params = self.agreement.session.params
-        # Both parts are read before either is added: a vector is in the sum whole or not at all.
-        tensor = unpack(message.tensor, params.tensor_length, params.modulus_bits)
-        scalars = unpack(message.scalars, params.scalar_length, 64)
-        self._total.tensor += tensor
-        self._total.scalars += scalars
+        # Both parts are checked before either is added: a vector is in the sum whole or not at all.
+        check_packed(message.tensor, params.tensor_length, params.modulus_bits)
+        check_packed(message.scalars, params.scalar_length, 64)
+        add_packed(self._total.tensor, message.tensor, params.modulus_bits)
+        add_packed(self._total.scalars, message.scalars, 64)
         self._survivors.add(index)
         self._completed(client)
 

@@ -5,14 +5,15 @@ rebuilt mask key must give the advertised public key, and every rebuilt seed its
 Refuses to know: what the sum means (`arithmetic.fixed_point` decodes it).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from secagg.errors import CohortTooSmall, MalformedMessage, Misbehaviour, Unrecoverable
 from secagg.keys import PublicKeys
 from secagg.masks import (
+    Mask,
     Residues,
-    add_mask,
+    add_masks,
     commit,
     pairwise_mask_seed,
     pairwise_sign,
@@ -20,7 +21,7 @@ from secagg.masks import (
 )
 from secagg.messages import SharesRevealed
 from secagg.params import Agreement
-from secagg.primitives import BadKey, KeyPair, check_public_key, same
+from secagg.primitives import BadKey, KeyPair, PrivateKey, check_public_key, same
 from secagg.server.collection import Collection
 from secagg.shamir import rebuild
 from secagg.tags import ShareKind, is_dealt
@@ -120,8 +121,8 @@ class ShareRecovery(Collection):
         else:
             self.false_shares.append((self._names[holder], self._names[owner]))
 
-    def close(self) -> Unmasked:
-        """Rebuild every secret first, then remove the masks.
+    def close(self, workers: int = 1) -> Unmasked:
+        """Rebuild every secret first, then remove the masks with `workers` threads.
 
         Raises:
             CohortTooSmall: fewer shares of some secret than the threshold.
@@ -132,20 +133,21 @@ class ShareRecovery(Collection):
         private = {
             owner: self._rebuild_mask_key(owner) for owner in sorted(set(self._dealt) - self._survivors)
         }
-        for owner, seed in seeds.items():
-            add_mask(self._total, self_mask_seed(seed, self._context, owner), -1)
-        for owner, key in private.items():
-            self._cancel_pairwise(owner, key)
+        add_masks(self._total, self._masks(seeds, private), workers)
         return Unmasked(self._total, tuple(sorted(self.indices)), self._next_keys)
 
-    def _cancel_pairwise(self, dropped: int, private: bytes) -> None:
-        """Remove the masks that survivors share with a dropped client; they have nothing to cancel against."""
-        for peer in self._graph.neighbours(dropped):
-            if peer in self._survivors:
-                public = self._dealt[peer].keys.mask
-                seed = pairwise_mask_seed(private, public, self._context, dropped, peer)
-                # The survivor added sign(peer, dropped) times the mask; the opposite sign takes it away.
-                add_mask(self._total, seed, pairwise_sign(dropped, peer))
+    def _masks(self, seeds: Mapping[int, bytes], private: Mapping[int, bytes]) -> Iterator[Mask]:
+        """The survivors' own masks, and those they share with the dropped, which have nothing to cancel against."""
+        for owner, seed in seeds.items():
+            yield Mask(self_mask_seed(seed, self._context, owner), -1)
+        for dropped, secret in private.items():
+            key = PrivateKey(secret)
+            for peer in self._graph.neighbours(dropped):
+                if peer in self._survivors:
+                    public = self._dealt[peer].keys.mask
+                    shared = pairwise_mask_seed(key, public, self._context, dropped, peer)
+                    # The survivor added sign(peer, dropped) times the mask; the opposite sign takes it away.
+                    yield Mask(shared, pairwise_sign(dropped, peer))
 
     def _rebuild_seed(self, owner: int) -> bytes:
         """Every recovered self-mask seed must match its commitment."""

@@ -148,7 +148,7 @@ def test_proximal_mu_belongs_to_fedprox() -> None:
     assert RunConfig.parse({"proximal-mu": 0.1, "strategy": "fedprox"}).proximal_mu == 0.1
 
 
-@pytest.mark.parametrize("key", ["strategy", "partition", "modulus-bits"])
+@pytest.mark.parametrize("key", ["strategy", "partition"])
 def test_choices(key: str) -> None:
     choices = get_args(FIELDS[key].annotation)
     for choice in choices:
@@ -156,6 +156,13 @@ def test_choices(key: str) -> None:
     for wrong in (*(f"{choice} " for choice in choices), 20, 24.0, "FEDAVG"):
         line = refusal({key: wrong})
         assert all(str(choice) in line for choice in choices)
+
+
+def test_the_modulus_has_any_number_of_bits_from_8_to_64() -> None:
+    for bits in range(8, 65):
+        assert RunConfig.parse({"modulus-bits": bits}).modulus_bits == bits
+    for wrong in (7, 65, 24.0, "24", True):
+        assert "a whole number from 8 to 64" in refusal({"modulus-bits": wrong})
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:17", "mps"])

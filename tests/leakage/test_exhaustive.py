@@ -2,7 +2,7 @@
 only through the sum over the survivors. Equality of multisets, nothing statistical.
 
 Masks are residues mod a small prime q. One coordinate of the vector stands for one choice of all masks, so a
-single run of the real steps covers all q^6 (n = 3) or q^10 (n = 4) choices: `add_mask`, the one place where a
+single run of the real steps covers all q^6 (n = 3) or q^10 (n = 4) choices: `add_masks`, the one place where a
 mask meets a vector, adds the enumerated residues instead of a key stream; everything else is the real client
 and server code.
 
@@ -11,7 +11,7 @@ dropped, whose vector may come late) and, for each owner of whom the clients rev
 behind it: a seed uncovers the self mask, a mask key all pairwise masks of its owner.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
@@ -21,9 +21,9 @@ import pytest
 
 import secagg.client.r2_masked_input as client_r2
 import secagg.server.r4_unmasking as server_r4
-from arithmetic.residues import unpack
+from arithmetic.packing import unpack
 from secagg.client.states import AwaitingShares, AwaitingSurvivors
-from secagg.masks import MaskSeed, Residues, pairwise_mask_seed, self_mask_seed
+from secagg.masks import Mask, Residues, pairwise_mask_seed, self_mask_seed
 from secagg.messages import InputMasked, SharesDelivered, SharesRevealed, UnmaskingRequested
 from secagg.params import Agreement, SecAggParams
 from secagg.server.r2_masked_input import InputCollection
@@ -73,10 +73,11 @@ class Enumeration:
             seed = pairwise_mask_seed(own.keys.mask.private, peer.mask, own.context, low, high)
             self.residues[seed.tensor] = self.shared[low, high]
 
-    def add_mask(self, total: Residues, seed: MaskSeed, sign: int) -> None:
-        """In the place of the key stream: choice number j of this mask at coordinate j, mod `prime`."""
-        added = total.tensor.astype(np.int64) + sign * self.residues[seed.tensor].astype(np.int64)
-        total.tensor[:] = added % self.prime
+    def add_masks(self, total: Residues, masks: Iterable[Mask], workers: int = 1) -> None:
+        """In the place of the key stream: choice number j of each mask at coordinate j, mod `prime`."""
+        for mask in masks:
+            drawn = self.residues[mask.seed.tensor].astype(np.int64)
+            total.tensor[:] = (total.tensor.astype(np.int64) + mask.sign * drawn) % self.prime
 
     def mask(self, client: int, number: int) -> tuple[AwaitingSurvivors, InputMasked]:
         """The real r2 step of a client with input `number`; pure, hence run once for every number."""
@@ -135,8 +136,8 @@ def enumerate_masks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Enu
 
     def build(size: int, prime: int) -> Enumeration:
         enumeration = Enumeration(size, prime)
-        monkeypatch.setattr(client_r2, "add_mask", enumeration.add_mask)
-        monkeypatch.setattr(server_r4, "add_mask", enumeration.add_mask)
+        monkeypatch.setattr(client_r2, "add_masks", enumeration.add_masks)
+        monkeypatch.setattr(server_r4, "add_masks", enumeration.add_masks)
         return enumeration
 
     return build

@@ -31,7 +31,7 @@ from torch.utils.data import TensorDataset
 
 from app.run_directory import RunDirectory
 from arithmetic.field import to_bytes
-from arithmetic.residues import pack
+from arithmetic.packing import pack
 from clients import handlers, work
 from clients.tasks import ClientData
 from secagg.client import r1_share_keys, r2_masked_input, r4_unmasking

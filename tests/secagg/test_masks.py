@@ -9,7 +9,8 @@ from Crypto.Cipher import AES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arithmetic.residues import MODULUS_BITS, Words, pack, to_signed, word_type
+from arithmetic.packing import pack
+from arithmetic.residues import Words, to_signed, word_type
 from secagg.masks import (
     MaskSeed,
     Residues,
@@ -22,7 +23,7 @@ from secagg.masks import (
 )
 from secagg.primitives import BadKey, KeyPair, derive_key, digest
 
-every_modulus = pytest.mark.parametrize("bits", MODULUS_BITS)
+every_modulus = pytest.mark.parametrize("bits", [8, 16, 17, 24, 32, 40, 48, 63, 64])
 CONTEXT = bytes(range(32))
 PIECE_BYTES = 1 << 16
 

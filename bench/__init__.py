@@ -1,0 +1,1 @@
+"""Benchmarks: each command prints what it measured as ratios; none is needed to run Chorus."""
