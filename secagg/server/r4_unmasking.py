@@ -167,13 +167,18 @@ class ShareRecovery(Collection):
         shares = self._shares[owner]
         if len(shares) < threshold:
             raise CohortTooSmall("revealed shares of one secret", len(shares), threshold)
-        # A client's own share carries no tag, so it comes last.
-        holders = sorted(shares, key=lambda holder: (holder == owner, holder))
-        secret = rebuild({holder: shares[holder] for holder in sorted(holders[:threshold])})
-        if secret is None or not accept(secret):
-            raise Unrecoverable(
-                self._names[owner],
-                f"client {self._names[owner]} dealt shares that do not give the secret it is bound to; nothing was "
-                "unmasked and the model is unchanged",
+        # The same holders for every owner where possible: their Lagrange weights are computed once. A client's own
+        # share carries no tag, so the others' alone are tried when it does not fit.
+        holders = sorted(shares)
+        others = [holder for holder in holders if holder != owner]
+        for chosen in (holders[:threshold], others[:threshold]):
+            secret = (
+                rebuild({holder: shares[holder] for holder in chosen}) if len(chosen) == threshold else None
             )
-        return secret
+            if secret is not None and accept(secret):
+                return secret
+        raise Unrecoverable(
+            self._names[owner],
+            f"client {self._names[owner]} dealt shares that do not give the secret it is bound to; nothing was "
+            "unmasked and the model is unchanged",
+        )
