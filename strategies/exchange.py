@@ -18,6 +18,7 @@ from wire.rounds import ProtocolRound
 REASON_LENGTH = 200
 _TTL_MARGIN = 60.0
 _PULLED_AT_ONCE = 16
+_FIRST_PAUSE = 0.01
 _log = logging.getLogger("chorus.server")
 
 
@@ -50,7 +51,7 @@ def exchange(
         protocol_round: which action to address.
         server_round: sent along as the message's group.
         deadline: seconds from when all is sent, on the monotonic clock; replies after it are never looked at.
-        poll_interval: seconds between two pulls.
+        poll_interval: most seconds between two pulls; the first come sooner.
     """
     messages = [
         Message(
@@ -64,13 +65,18 @@ def exchange(
     # leave out or blank what it could not store, so nothing is inferred from positions.
     asked = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
     pending = {key: node for key, node in asked.items() if key in pushed}
+    pause = min(_FIRST_PAUSE, poll_interval)
     while pending and time.monotonic() < end:
+        before = len(pending)
         for key, reply in _arrived(grid, list(pending)):
             node = pending.pop(key, None)
             if node is not None:
                 yield node, reply
         if pending:
-            time.sleep(min(poll_interval, max(end - time.monotonic(), 0)))
+            # Look again soon while replies come in, and ever more rarely while none do.
+            pause = _FIRST_PAUSE if len(pending) < before else pause * 1.5
+            pause = min(pause, poll_interval)
+            time.sleep(min(pause, max(end - time.monotonic(), 0)))
 
 
 def _arrived(grid: Grid, keys: list[str]) -> Iterator[tuple[str, RecordDict | Refusal]]:
