@@ -29,8 +29,8 @@ def _recording(*args, **kwargs):
         yield node, reply
 
 
-def _closing(self: ShareRecovery) -> Unmasked:
-    unmasked = _close(self)
+def _closing(self: ShareRecovery, workers: int = 1) -> Unmasked:
+    unmasked = _close(self, workers)
     round_ = self.agreement.session.server_round
     name = f"sum-{round_}-{self.agreement.session.params.tensor_length}"
     (FOLDER / f"{name}.tensor").write_bytes(unmasked.total.tensor.tobytes())
