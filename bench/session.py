@@ -88,27 +88,14 @@ def run_session(params: SecAggParams, drop: float, workers: int = 1, seed: int =
     account = Account(params.cohort)
     keys = KeyCollection(Session(os.urandom(32), 1, params), clients)
     invitation = keys.invitation.to_bytes()
-
-    def advertise(_: AwaitingCohort | None, data: bytes) -> tuple[AwaitingCohort, bytes]:
-        state, reply = advertise_keys(Invitation.from_bytes(data), os.urandom)
-        return state, reply.to_bytes()
-
-    def share(state: AwaitingCohort, data: bytes) -> tuple[AwaitingShares, bytes]:
-        following, reply = share_keys(state, CohortAnnounced.from_bytes(data), MODEL, CONFIG, os.urandom)
-        return following, reply.to_bytes()
-
-    def reveal(state: AwaitingSurvivors, data: bytes) -> tuple[object, bytes]:
-        following, reply = reveal_shares(state, UnmaskingRequested.from_bytes(data), os.urandom)
-        return following, reply.to_bytes()
-
     nothing: dict[int, AwaitingCohort | None] = dict.fromkeys(clients)
-    waiting, sent = _everybody(account, "r0", advertise, nothing, dict.fromkeys(clients, invitation))
+    waiting, sent = _everybody(account, "r0", _advertise, nothing, dict.fromkeys(clients, invitation))
     with account.timed("server", "r0"):
         for client, data in sent.items():
             keys.receive(client, KeysAdvertised.from_bytes(data).keys)
         shares, announced = keys.close(MODEL, CONFIG)
         requests = {client: message.to_bytes() for client, message in announced.items()}
-    sharing, sent = _everybody(account, "r1", share, waiting, requests)
+    sharing, sent = _everybody(account, "r1", _share, waiting, requests)
     with account.timed("server", "r1"):
         for client, data in sent.items():
             shares.receive(client, SharesSealed.from_bytes(data))
@@ -126,13 +113,28 @@ def run_session(params: SecAggParams, drop: float, workers: int = 1, seed: int =
     with account.timed("server", "r2"):
         recovery, survivors = inputs.close()
         requests = {client: message.to_bytes() for client, message in survivors.items()}
-    _, sent = _everybody(account, "r4", reveal, masked, requests)
+    _, sent = _everybody(account, "r4", _reveal, masked, requests)
     with account.timed("server", "r4"):
         for client, data in sent.items():
             recovery.receive(client, SharesRevealed.from_bytes(data))
         unmasked = recovery.close(workers)
     _check(unmasked.total, params, len(masked))
     return account
+
+
+def _advertise(_: AwaitingCohort | None, data: bytes) -> tuple[AwaitingCohort, bytes]:
+    state, reply = advertise_keys(Invitation.from_bytes(data), os.urandom)
+    return state, reply.to_bytes()
+
+
+def _share(state: AwaitingCohort, data: bytes) -> tuple[AwaitingShares, bytes]:
+    following, reply = share_keys(state, CohortAnnounced.from_bytes(data), MODEL, CONFIG, os.urandom)
+    return following, reply.to_bytes()
+
+
+def _reveal(state: AwaitingSurvivors, data: bytes) -> tuple[object, bytes]:
+    following, reply = reveal_shares(state, UnmaskingRequested.from_bytes(data), os.urandom)
+    return following, reply.to_bytes()
 
 
 def _mask(

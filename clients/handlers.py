@@ -29,6 +29,7 @@ from wire import kept_state
 from wire.records import (
     CONFIG_KEY,
     MODEL_KEY,
+    REASON_LENGTH,
     config_digest,
     message_in,
     model_digest,
@@ -41,7 +42,6 @@ from wire.settings import Assignment
 Step = Callable[[RecordDict, Context, int], bytes]
 
 _log = logging.getLogger("chorus.client")
-_REASON_LENGTH = 200
 # Flower's own error codes stay below 1000.
 _ERROR_CODES = {
     code: 1000 + at
@@ -115,7 +115,7 @@ def _shown(error: ChorusError) -> str:
 
 def _refusal(message: Message, code: str, text: str) -> Message:
     number = _ERROR_CODES.get(code, _ERROR_CODES["ENV"])
-    return Message(Error(number, f"{code}: {text}"[:_REASON_LENGTH]), reply_to=message)
+    return Message(Error(number, f"{code}: {text}"[:REASON_LENGTH]), reply_to=message)
 
 
 def _advertise(content: RecordDict, context: Context, server_round: int) -> bytes:

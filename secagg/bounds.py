@@ -36,10 +36,10 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from arithmetic.errors import ParameterError
+from secagg.graph import MOST_CLIENTS
 from secagg.tails import least_excluded, most_guaranteed, tail_below
 
 LEAST_CLIENTS = 3
-MOST_CLIENTS = 1 << 20
 LEAST_THRESHOLD = 2
 _LEAST_BITS, _MOST_BITS = 8, 128
 # A third of three clients is one of them, and 0.29 of 100 are 29, whatever floating point says.

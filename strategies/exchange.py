@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from wire.records import REASON_LENGTH
 from wire.rounds import ProtocolRound
 
-REASON_LENGTH = 200
 _TTL_MARGIN = 60.0
 _PULLED_AT_ONCE = 16
 _FIRST_PAUSE = 0.01

@@ -19,6 +19,7 @@ from secagg.primitives import digest
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+REASON_LENGTH = 200  # characters of an error reply, on either side
 PROTOCOL_KEY = "chorus"
 MODEL_KEY = "arrays"
 CONFIG_KEY = "config"
