@@ -10,7 +10,6 @@ Refuses to judge: it prints ratios, and no test looks at a time.
 own, on the same n, d, threshold and dropouts; where it is absent the rows have no peer.
 """
 
-import argparse
 import json
 import os
 import resource
@@ -18,13 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from arithmetic.packing import pack, unpack
 from arithmetic.residues import word_type
+from bench.report import Row, finish, options_of
 from bench.session import Account, run_session
 from secagg.bounds import Adversary
 from secagg.masks import Mask, MaskSeed, add_masks, empty
@@ -33,31 +32,6 @@ from secagg.primitives import KeyPair, KeyStream, PrivateKey
 from secagg.shamir import rebuild, split
 
 PEER = Path(__file__).resolve().parents[2] / "shared" / "bench" / "flower_secaggplus.py"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: ours, and what it is held against."""
-
-    case: str
-    ours: float
-    peer: float | None
-    unit: str
-    note: str = ""
-
-    @property
-    def line(self) -> str:
-        """For people."""
-        if self.peer is None:
-            return f"{self.case:58} {self.ours:12.4g} {self.unit:5} {self.note}"
-        return f"{self.case:58} {self.ours:12.4g} {self.unit:5} against {self.peer:.4g}: {self.ratio} {self.note}"
-
-    @property
-    def ratio(self) -> str:
-        """How many times better; for rates more is better, for times less."""
-        assert self.peer is not None
-        better = self.ours / self.peer if self.unit.endswith("/s") else self.peer / self.ours
-        return f"{better:.3g}x"
 
 
 def flower(quick: bool) -> Iterator[Row]:
@@ -203,23 +177,11 @@ CASES: dict[str, Callable[[bool], Iterator[Row]]] = {
 
 
 def main() -> None:
-    """Print a line a figure; with --json one object a line at the end."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--case", choices=[*CASES, "all"], default="all")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: the shape, not the figures")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object a line")
-    chosen = parser.parse_args()
-    rows = []
-    for name, case in CASES.items():
-        if chosen.case in (name, "all"):
-            for row in case(chosen.quick):
-                print(row.line, flush=True)
-                rows.append(row)
-    if chosen.json:
-        for row in rows:
-            print(json.dumps({key: value for key, value in asdict(row).items() if key != "note"}))
+    """Measure the chosen cases."""
+    options = options_of("The protocol against Flower's own SecAgg+.", case=("all", *CASES)).parse_args()
+    chosen = [case for name, case in CASES.items() if options.case in ("all", name)]
+    name = "secagg" if options.case == "all" else f"secagg-{options.case}"
+    finish(name, (row for case in chosen for row in case(options.quick)), options)
 
 
 if __name__ == "__main__":

@@ -28,10 +28,10 @@ find_python() {
   return 4
 }
 
-# ensure_environment KIND: KIND is run, or test (run and the extras test and lint).
+# ensure_environment KIND: KIND is run, or test (run and the extras test, lint and bench).
 ensure_environment() {
   local kind=$1 extras="" stamp base
-  [ "$kind" = test ] && extras="test lint"
+  [ "$kind" = test ] && extras="test lint bench"
   stamp=$(wanted_stamp "$kind")
   if [ -x "$python" ] && [ "$(cat "$root/.venv/.chorus-$kind" 2>/dev/null)" = "$stamp" ]; then
     return
