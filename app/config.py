@@ -92,7 +92,13 @@ class RunConfig(BaseModel):
         default=0,
         ge=0,
         le=100_000,
-        description="survivors that unmask; 0 is two thirds of the cohort + 1",
+        description="survivors that unmask; 0 is two thirds of a group + 1",
+    )
+    groups: int = Field(
+        default=1, ge=1, le=33_333, description="sessions a server round is split into, side by side"
+    )
+    groups_at_once: int = Field(
+        default=0, ge=0, le=33_333, description="of them that run side by side; 0 is all"
     )
     neighbours: int = Field(default=0, ge=0, le=99_999, description="of each client; 0 is everybody")
     corrupt_fraction: float = Field(
@@ -272,16 +278,18 @@ def _check_texts(config: RunConfig) -> None:
 
 def _check_together(config: RunConfig) -> None:
     n = config.clients
+    size, whole = n // config.groups, f"clients = {n}"
+    if config.groups > 1:
+        whole += f" in {config.groups} groups"
     limits = (
-        ("threshold", config.threshold, n, "at most"),
-        ("min-cohort", config.min_cohort, n, "at most"),
-        ("neighbours", config.neighbours, n - 1, "below clients, at most"),
+        ("groups", config.groups, n // 3, "at most"),
+        ("threshold", config.threshold, size, "at most"),
+        ("min-cohort", config.min_cohort, size, "at most"),
+        ("neighbours", config.neighbours, size - 1, "below the smallest group, at most"),
     )
     for key, value, limit, words in limits:
         if value > limit:
-            raise ConfigError(
-                f"{key} = {value} cannot be used with clients = {n}; it must be {words} {limit}"
-            )
+            raise ConfigError(f"{key} = {value} cannot be used with {whole}; it must be {words} {limit}")
     if config.proximal_mu > 0 and config.strategy != "fedprox":
         raise ConfigError(
             f"proximal-mu = {config.proximal_mu} needs strategy = fedprox, not {config.strategy}"

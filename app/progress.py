@@ -54,10 +54,12 @@ class Progress:
 
     def _started(self, event: Event) -> list[str]:
         graph = event.get("neighbours") or "all"
+        groups = event.get("groups")
+        several = f" in {groups} groups" if isinstance(groups, int) and groups > 1 else ""
         return [
             f"{_text(event, 'task')}, {_text(event, 'strategy')}: "
             f"{_text(event, 'parameters')} parameters, "
-            f"{_text(event, 'clients')} clients, threshold {_text(event, 'threshold')}, "
+            f"{_text(event, 'clients')} clients{several}, threshold {_text(event, 'threshold')}, "
             f"neighbours {graph}, modulus 2^{_text(event, 'modulus_bits')}"
         ]
 
@@ -76,6 +78,10 @@ class Progress:
 
     def _misbehaviour(self, event: Event) -> list[str]:
         self._troubles.append(f"misbehaviour of {_text(event, 'culprit')}: {_reason(event)}")
+        return []
+
+    def _failed_group(self, event: Event) -> list[str]:
+        self._troubles.append(f"group {_text(event, 'group')} gave no sum: {_reason(event)}")
         return []
 
     def _finished_round(self, event: Event) -> list[str]:
@@ -120,6 +126,7 @@ _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "cohort_ready": Progress._cohort,
     "protocol_round": Progress._protocol_round,
     "misbehaviour": Progress._misbehaviour,
+    "group_failed": Progress._failed_group,
     "round_finished": Progress._finished_round,
     "round_failed": Progress._failed_round,
 }

@@ -60,14 +60,14 @@ def _train(grid: Grid, config: RunConfig, directory: RunDirectory) -> tuple[Resu
     task = load_task(config.task)
     model = task.model(config.seed)
     spec, settings = spec_of(model), settings_of(config)
-    params = settings.params(config.clients, spec.tensor_length, 0)
+    params = settings.params(settings.group_size, spec.tensor_length, 0)
     strategy = SecureAggregation(
         inner_strategy(config, params.min_survivors), spec, settings, task.metric_names, directory.emit
     )
     directory.emit(
         "run_started", run=directory.id, task=config.task, strategy=config.strategy, clients=config.clients,
-        threshold=params.threshold, neighbours=params.neighbours, modulus_bits=params.modulus_bits,
-        parameters=spec.tensor_length, rounds=config.rounds,
+        groups=config.groups, threshold=params.threshold, neighbours=params.neighbours,
+        modulus_bits=params.modulus_bits, parameters=spec.tensor_length, rounds=config.rounds,
     )  # fmt: skip
     initial = ArrayRecord({name: Array(array) for name, array in arrays_of(model).items()})
     central = central_test(task, config, spec) if config.central_test else None
@@ -82,6 +82,8 @@ def settings_of(config: RunConfig) -> Settings:
     """The part of a run configuration that concerns sessions."""
     return Settings(
         cohort=config.clients,
+        groups=config.groups,
+        groups_at_once=config.groups_at_once,
         threshold=config.threshold,
         neighbours=config.neighbours,
         corrupt_fraction=config.corrupt_fraction,

@@ -125,7 +125,11 @@ class FixedPoint:
 
     def decode(self, total: Words) -> Reals:
         """The real sum, shape (d,), of at most `cohort` encoded vectors added mod 2^bits."""
-        return np.multiply(to_signed(total, self.bits), self.step, dtype=np.float64)
+        return self.reals(to_signed(total, self.bits))
+
+    def reals(self, sums: npt.NDArray[np.int64]) -> Reals:
+        """What signed sums stand for, shape (d,)."""
+        return np.multiply(sums, self.step, dtype=np.float64)
 
 
 def next_bound(bound: float, exceeding: Sequence[int]) -> float:

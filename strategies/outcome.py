@@ -9,8 +9,8 @@ from typing import Any
 
 from arithmetic.errors import RangeError
 from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
+from strategies.groups import RoundTotal
 from strategies.records import number_of
-from strategies.session import SessionReport
 from wire.rounds import ProtocolRound
 from wire.scalars import (
     EVALUATION_EXAMPLES,
@@ -111,7 +111,7 @@ def evaluation_of(sums: Sums, metrics: tuple[str, ...]) -> dict[str, float]:
 
 
 def finished_fields(
-    report: SessionReport,
+    total: RoundTotal,
     found: Mapping[str, float],
     trained: Mapping[str, int | float],
     central: Mapping[str, object] | None,
@@ -119,16 +119,16 @@ def finished_fields(
     """Fields of the event `round_finished`: counts, means over the cohort, sizes and seconds."""
     judged = central or {}
     return {
-        **{name: report.completed[step] for name, step in _COUNTS.items()},
+        **{name: total.completed[step] for name, step in _COUNTS.items()},
         "accuracy": found.get("accuracy"),
         "loss": found.get("loss"),
         "metrics": {name: value for name, value in found.items() if name != "loss"},
         **trained,
         "central_accuracy": number_of(judged.get("accuracy")),
         "central_loss": number_of(judged.get("loss")),
-        "bytes_up": report.bytes_up,
-        "bytes_down": report.bytes_down,
-        "seconds": round(report.seconds, 3),
+        "bytes_up": total.bytes_up,
+        "bytes_down": total.bytes_down,
+        "seconds": round(total.seconds, 3),
     }
 
 

@@ -21,9 +21,9 @@ from secagg.params import SecAggParams
 from strategies.cohort import FixedCohort, await_cohort
 from strategies.errors import NothingAggregated, StrategyNotSupported
 from strategies.events import Emit, silent
+from strategies.groups import Groups, RoundTotal
 from strategies.outcome import evaluation_of, finished_fields, training_of
 from strategies.records import ndarrays_of, one_request, record_of
-from strategies.session import SessionDriver, SessionReport
 from strategies.settings import Settings
 from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays
@@ -73,14 +73,15 @@ class SecureAggregation(Strategy):
         self.bound = settings.encoding_bound
         self.aggregated: list[int] = []
         self._last_failure = ""
-        self._driver: SessionDriver | None = None
+        self._groups: Groups | None = None
         self._known: frozenset[int] = frozenset()
         self._planned: dict[Purpose, int] = {}
         self._mean: RecordDict | None = None
         self._evaluated: MetricRecord | None = None
         self._central: MetricRecord | None = None
+        settings.check_groups()
         for purpose in Purpose:
-            self._params(purpose, settings.cohort)
+            self._params(purpose, settings.group_size)
         self._planned.clear()
 
     def summary(self) -> None:
@@ -183,13 +184,13 @@ class SecureAggregation(Strategy):
         purpose = Purpose.EVALUATION
         try:
             nodes = self._await(grid)
-            report, params = self._session(grid, nodes, arrays, config, server_round, purpose)
+            total, params = self._sum(grid, nodes, arrays, config, server_round, purpose)
+            named, _ = self._layout(purpose).decode(total.scalars, params.cohort)
+            found = evaluation_of(named, self.metrics)
         except ChorusError as error:
             self._failed(server_round, purpose, error)
             return None
-        named, _ = self._layout(purpose).decode(report.unmasked.total.scalars, params.cohort)
-        found = evaluation_of(named, self.metrics)
-        self._finished(server_round, purpose, report, found, {})
+        self._finished(server_round, purpose, total, found, {})
         return MetricRecord(dict(found))
 
     def _train(
@@ -199,11 +200,12 @@ class SecureAggregation(Strategy):
         `aggregate_evaluate`.
         """
         purpose = Purpose.TRAINING
-        report, params = self._session(grid, nodes, arrays, config, server_round, purpose)
-        total, codec = report.unmasked.total, FixedPoint(params.modulus_bits, params.cohort, self.bound)
+        total, params = self._sum(grid, nodes, arrays, config, server_round, purpose)
+        codec = FixedPoint(params.modulus_bits, params.cohort, self.bound)
         named, integers = self._layout(purpose).decode(total.scalars, params.cohort)
-        survivors = len(report.unmasked.survivors)
-        metrics = training_of(named, survivors, codec, self.settings.max_examples, self.spec.tensor_length)
+        metrics = training_of(
+            named, total.survivors, codec, self.settings.max_examples, self.spec.tensor_length
+        )
         self.bound = next_bound(self.bound, metrics.exceeding)
         if self.spec.tensor_length and not any(metrics.exceeding) and self.bound < codec.bound:
             raise RangeError(
@@ -211,15 +213,15 @@ class SecureAggregation(Strategy):
                 "drown them; the bound shrinks for the next round. Lower encoding-bound or max-examples"
             )
         means = np.array(integers, dtype=np.float64) / metrics.weight
-        model = self.spec.apply_mean(ndarrays_of(arrays), codec.decode(total.tensor) * metrics.scale, means)
+        model = self.spec.apply_mean(ndarrays_of(arrays), codec.reals(total.tensor) * metrics.scale, means)
         weighted_by = getattr(self.inner, "weighted_by_key", "num-examples")
         record = MetricRecord({weighted_by: metrics.weight, "train_loss": metrics.train_loss})
         self._mean = RecordDict({MODEL_KEY: record_of(model), "metrics": record})
         found = evaluation_of(named, self.metrics)
         self._evaluated = MetricRecord(dict(found))
-        self._finished(server_round, purpose, report, found, metrics.fields)
+        self._finished(server_round, purpose, total, found, metrics.fields)
 
-    def _session(
+    def _sum(
         self,
         grid: Grid,
         nodes: list[int],
@@ -227,24 +229,23 @@ class SecureAggregation(Strategy):
         config: ConfigRecord,
         server_round: int,
         purpose: Purpose,
-    ) -> tuple[SessionReport, SecAggParams]:
-        params = self._params(purpose, len(nodes))
+    ) -> tuple[RoundTotal, SecAggParams]:
+        """The exact sum over all groups, and the parameters of each group's session."""
+        if self._groups is None or self._groups.grid is not grid:
+            self._groups = Groups(grid, self.settings, self.emit)
+        members = self._groups.split(nodes)
+        params = self._params(purpose, max(map(len, members)))
         agreed = exact_types(config)
         agreed[PURPOSE] = purpose.value
         agreed[ENCODING_BOUND] = float(self.bound)
         agreed[MAX_EXAMPLES] = self.settings.max_examples
         agreed[LAYOUT_DIGEST] = layout_digest(self.spec, self._layout(purpose))
         model = pack_arrays(ndarrays_of(arrays))
-        return self._driving(grid).run(params, nodes, model, agreed, server_round, purpose), params
-
-    def _driving(self, grid: Grid) -> SessionDriver:
-        if self._driver is None or self._driver.grid is not grid:
-            self._driver = SessionDriver(grid, self.settings.deadlines, self.emit)
-        return self._driver
+        return self._groups.run(params, members, model, agreed, server_round, purpose), params
 
     def _await(self, grid: Grid) -> list[int]:
         """The whole cohort at first; later whoever is there, as long as the session can succeed."""
-        least = self.settings.params(self.settings.cohort, 0, 0).min_survivors
+        least = self.settings.params(self.settings.group_size, 0, 0).min_survivors
         size = least if self._known else self.settings.cohort
         nodes = await_cohort(grid, size, self.settings.cohort_deadline, self._known)
         if not self._known:
@@ -283,11 +284,11 @@ class SecureAggregation(Strategy):
         self,
         server_round: int,
         purpose: Purpose,
-        report: SessionReport,
+        total: RoundTotal,
         found: Mapping[str, float],
         trained: Mapping[str, int | float],
     ) -> None:
-        fields = finished_fields(report, found, trained, self._central)
+        fields = finished_fields(total, found, trained, self._central)
         self.emit("round_finished", server_round=server_round, purpose=purpose, **fields)
 
     def _failed(self, server_round: int, purpose: Purpose, error: ChorusError) -> None:

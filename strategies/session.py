@@ -55,12 +55,14 @@ class SessionDriver:
     """Drives sessions through `grid` and keeps the keys that clients sent ahead.
 
     Attributes:
+        workers: threads that remove masks.
         carried: node id -> public keys for its next session; each is used once.
     """
 
     grid: Grid
     deadlines: Deadlines
     emit: Emit
+    workers: int = 1
     carried: dict[int, PublicKeys] = field(default_factory=dict)
 
     def run(
@@ -132,7 +134,7 @@ class SessionDriver:
             reason = f"it revealed a share of client {owner} that is not the one it was dealt"
             course.blame(holder, "SHARE", reason)
         try:
-            return recovery.close(workers=os.cpu_count() or 1)
+            return recovery.close(self.workers)
         except Misbehaviour as error:
             course.blame(error.culprit, error.code, str(error))
             raise

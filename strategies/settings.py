@@ -5,6 +5,8 @@ Decides: threshold, graph and smallest cohort of a session from what was configu
 
 from dataclasses import dataclass, field
 
+from arithmetic.errors import ParameterError
+from arithmetic.fixed_point import FixedPoint
 from secagg.bounds import Adversary
 from secagg.params import LEAST_COHORT, SecAggParams, default_threshold
 
@@ -23,7 +25,10 @@ class Settings:
     """How sessions are run.
 
     Attributes:
-        cohort: clients to wait for, >= 3.
+        cohort: clients to wait for, >= 3, in all groups together.
+        groups: sessions that a server round is split into, each of cohort / groups clients or one fewer; threshold,
+            neighbours and min_cohort are those of a group.
+        groups_at_once: groups whose sessions run side by side; 0 means all. The server holds one sum for each.
         threshold: shares that rebuild a secret; 0 means two thirds of a neighbourhood, plus one.
         neighbours: in the secret-sharing graph; 0 means everybody.
         min_cohort: least clients in a sum.
@@ -38,6 +43,8 @@ class Settings:
     """
 
     cohort: int
+    groups: int = 1
+    groups_at_once: int = 0
     threshold: int = 0
     neighbours: int = 0
     min_cohort: int = LEAST_COHORT
@@ -48,6 +55,30 @@ class Settings:
     max_examples: int = 10_000
     cohort_deadline: float = 120.0
     deadlines: Deadlines = field(default_factory=Deadlines)
+
+    @property
+    def group_size(self) -> int:
+        """Clients of the largest group."""
+        return -(-self.cohort // self.groups)
+
+    def check_groups(self) -> None:
+        """Refuse groups that could not stand alone.
+
+        Raises:
+            ParameterError: a group too small for a sum, or sums too many for 64 bits.
+        """
+        least = max(self.min_cohort, self.threshold)
+        if self.groups > 1 and self.cohort // self.groups < least:
+            raise ParameterError(
+                f"{self.groups} groups of {self.cohort} clients leave {self.cohort // self.groups} in the smallest, "
+                f"a sum needs {least}; choose groups = {max(1, self.cohort // least)} or fewer"
+            )
+        levels = FixedPoint(self.modulus_bits, self.group_size, 1.0).levels
+        if self.cohort * levels >= 2**63:
+            raise ParameterError(
+                f"the sum of {self.cohort} clients does not fit 64 bits with modulus-bits = {self.modulus_bits}; "
+                f"choose 48 or fewer"
+            )
 
     def params(self, cohort: int, tensor_length: int, scalar_length: int, planned: int = 0) -> SecAggParams:
         """Parameters of a session with `cohort` clients.

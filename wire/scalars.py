@@ -79,8 +79,11 @@ class ScalarLayout:
         """
         return self._encoding(cohort).encode([*(values[name] for name in self.names), *integers])
 
-    def decode(self, total: Words, cohort: int) -> tuple[dict[str, int | float], list[int | float]]:
-        """Named sums, and sums of the integer entries."""
-        sums = self._encoding(cohort).decode(total)
+    def decode(
+        self, totals: Sequence[Words], cohort: int
+    ) -> tuple[dict[str, int | float], list[int | float]]:
+        """Named sums, and sums of the integer entries, over the totals of several sessions."""
+        encoding = self._encoding(cohort)
+        sums = [sum(column) for column in zip(*map(encoding.decode, totals), strict=True)]
         named = dict(zip(self.names, sums[: len(self.names)], strict=True))
         return named, sums[len(self.names) :]

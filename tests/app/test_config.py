@@ -117,7 +117,9 @@ def test_both_ends_of_every_range(key: str) -> None:
     assert len(lows) == len(highs) == 1, f"{key} has no whole range"
     low: Any = lows[0].ge if isinstance(lows[0], Ge) else lows[0].gt
     high: Any = highs[0].le if isinstance(highs[0], Le) else highs[0].lt
-    room: dict[str, Any] = {"clients": 100_000} if key in ("threshold", "neighbours", "min-cohort") else {}
+    room: dict[str, Any] = (
+        {"clients": 100_000} if key in ("threshold", "neighbours", "min-cohort", "groups") else {}
+    )
     room |= {"strategy": "fedprox"} if key == "proximal-mu" else {}
     outside = [low - step, high + max(step, high * 1e-15 if step < 1 else 1), -1e300, 1e300]
     inside = []
@@ -193,6 +195,7 @@ def test_a_bad_drop_is_refused_when_the_configuration_is_read() -> None:
         ({"clients": 5, "threshold": 6}, ("threshold = 6", "clients = 5", "at most 5")),
         ({"clients": 3, "min-cohort": 4}, ("min-cohort = 4", "clients = 3", "at most 3")),
         ({"clients": 5, "neighbours": 5}, ("neighbours = 5", "clients = 5", "at most 4")),
+        ({"clients": 12, "groups": 5}, ("groups = 5", "clients = 12", "at most 4")),
     ],
 )
 def test_keys_that_cannot_work_together(mapping: dict[str, int], words: tuple[str, ...]) -> None:

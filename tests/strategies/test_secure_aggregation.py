@@ -408,7 +408,7 @@ def test_weights_above_the_limit_are_clamped_and_counted(monkeypatch: pytest.Mon
     trial.start()
     finished = trial.named("round_finished")[0]
     assert finished["weights_clamped"] == 2
-    named, _ = trial.strategy._layout(Purpose.TRAINING).decode(reports[0].unmasked.total.scalars, 5)
+    named, _ = trial.strategy._layout(Purpose.TRAINING).decode([reports[0].unmasked.total.scalars], 5)
     assert named[WEIGHT] == 10 + 13 + 16 + 16 + 16
     assert named[EVALUATION_EXAMPLES] == 4 + 5 + 6 + 7 + 8
     assert len(before) == 2

@@ -4,6 +4,7 @@ Every request, every reply and every client's context goes through Flower's own 
 types are what a wire gives and nothing is shared by reference. All bytes that reach the server are kept.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -60,6 +61,7 @@ class LocalGrid(Grid):
         self.injected: list[Message] = []
         self._replies: dict[str, Message] = {}
         self._counter = 0
+        self._one_at_a_time = threading.Lock()
 
     @property
     def run(self) -> Run:
@@ -78,6 +80,10 @@ class LocalGrid(Grid):
         return [NodeInfo(node_id=node) for node in self.get_node_ids()]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        with self._one_at_a_time:
+            return self._pushed(messages)
+
+    def _pushed(self, messages: Iterable[Message]) -> list[str]:
         identifiers = []
         for message in messages:
             self._counter += 1

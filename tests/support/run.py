@@ -55,7 +55,7 @@ class Trial:
         self.spec = spec_of(model)
         self.initial = arrays_of(model)
         self.settings = server_app.settings_of(self.config)
-        self.params = self.settings.params(self.config.clients, self.spec.tensor_length, 0)
+        self.params = self.settings.params(self.settings.group_size, self.spec.tensor_length, 0)
         self.inner = inner or inner_strategy(self.config, self.params.min_survivors)
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.strategy = SecureAggregation(

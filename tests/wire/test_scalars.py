@@ -52,7 +52,7 @@ def test_sums_are_exact_for_counts_and_close_for_reals(clients: list[tuple[int, 
     for weight, loss, buffer in clients:
         numbers = values(TRAINING, **{WEIGHT: weight, TRAINING_LOSS: loss})
         total += TRAINING.encode(numbers, [buffer, -buffer], 7)
-    named, integers = TRAINING.decode(total, 7)
+    named, integers = TRAINING.decode([total], 7)
     assert named[WEIGHT] == sum(weight for weight, _, _ in clients)
     assert type(named[WEIGHT]) is int
     assert integers == [sum(b for _, _, b in clients), -sum(b for _, _, b in clients)]

@@ -1,0 +1,170 @@
+"""One server round over several sessions side by side: who is in which group, and the sum of the groups' sums.
+
+Decides: a client's group, once for the whole run. (Were the groups dealt anew each server round, a number that a
+client repeats, such as its count of examples, would follow from a few sums by linear algebra.) A group whose session
+fails costs its own clients the server round and nobody else.
+Refuses to know: what is summed, and how a session goes (`session` drives each).
+"""
+
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from flwr.app import ArrayRecord, ConfigRecord
+from flwr.serverapp import Grid
+
+from arithmetic.errors import ChorusError
+from arithmetic.residues import Words, to_signed
+from secagg.params import SecAggParams
+from strategies.events import Emit
+from strategies.session import SessionDriver, SessionReport
+from strategies.settings import Settings
+from wire.rounds import ProtocolRound, Purpose
+
+
+@dataclass
+class RoundTotal:
+    """The sums of the groups that gave one, added up as they come: one vector is held, however many groups there are.
+
+    Attributes:
+        tensor: exact signed sum of the tensor parts, shape (d,).
+        scalars: scalar part of each group's sum; their moduli leave room for one group, so they are added decoded.
+        survivors: clients in the sum.
+        completed: protocol round -> clients that completed it, over the groups in the sum.
+        bytes_up: payload bytes received; `bytes_down` sent.
+        seconds: wall time of the server round.
+    """
+
+    tensor: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    scalars: list[Words] = field(default_factory=list)
+    survivors: int = 0
+    completed: Counter[ProtocolRound] = field(default_factory=Counter)
+    bytes_up: int = 0
+    bytes_down: int = 0
+    seconds: float = 0.0
+
+    def add(self, report: SessionReport, modulus_bits: int) -> None:
+        """Take one group's sum."""
+        total = report.unmasked.total
+        signed = to_signed(total.tensor, modulus_bits)
+        if self.scalars:
+            self.tensor += signed
+        else:
+            self.tensor = signed
+        self.scalars.append(total.scalars)
+        self.survivors += len(report.unmasked.survivors)
+        self.completed.update(report.completed)
+        self.bytes_up, self.bytes_down = self.bytes_up + report.bytes_up, self.bytes_down + report.bytes_down
+
+
+class Groups:
+    """The groups of a run and the sessions they hold.
+
+    Args:
+        grid: Flower's grid.
+        settings: how many groups, how many of them at once, and the deadlines of each session.
+        emit: receives events; every event of a session says of which group it is, from 1.
+    """
+
+    def __init__(self, grid: Grid, settings: Settings, emit: Emit) -> None:
+        self.grid = grid
+        self._at_once = min(settings.groups_at_once or settings.groups, settings.groups)
+        self._emit = _one_at_a_time(emit)
+        self._drivers = [
+            SessionDriver(grid, settings.deadlines, partial(self._emit, group=number), self._workers)
+            for number in range(1, settings.groups + 1)
+        ]
+        self._group_of: dict[int, int] = {}
+
+    @property
+    def _workers(self) -> int:
+        return max(1, (os.cpu_count() or 1) // self._at_once)
+
+    def split(self, nodes: Iterable[int]) -> list[list[int]]:
+        """The nodes of each group, ascending; a new one joins the smallest group, in an order nobody chose."""
+        here = list(nodes)
+        new = [node for node in here if node not in self._group_of]
+        random.SystemRandom().shuffle(new)
+        sizes = Counter(self._group_of[node] for node in here if node in self._group_of)
+        for node in new:
+            group = min(range(len(self._drivers)), key=lambda at: sizes[at])
+            self._group_of[node] = group
+            sizes[group] += 1
+        members: list[list[int]] = [[] for _ in self._drivers]
+        for node in sorted(here):
+            members[self._group_of[node]].append(node)
+        return members
+
+    def run(
+        self,
+        params: SecAggParams,
+        members: Sequence[Sequence[int]],
+        model: ArrayRecord,
+        config: ConfigRecord,
+        server_round: int,
+        purpose: Purpose,
+    ) -> RoundTotal:
+        """A session of every group, `groups_at_once` of them side by side.
+
+        Args:
+            params: of each session.
+            members: the nodes of each group, from `split`.
+            model: the packed global model.
+            config: the training configuration, the same for every client.
+            server_round: from 1.
+            purpose: what is summed.
+
+        Raises:
+            ChorusError: no group gave a sum; the last failure.
+        """
+        started, total, adding = time.monotonic(), RoundTotal(), threading.Lock()
+
+        def hold(group: int) -> ChorusError | None:
+            driver, nodes = self._drivers[group], members[group]
+            try:
+                report = driver.run(params, nodes, model, config, server_round, purpose)
+            except ChorusError as error:
+                return error
+            with adding:
+                total.add(report, params.modulus_bits)
+            return None
+
+        failures = self._held(hold)
+        if len(failures) == len(members):
+            raise list(failures.values())[-1]
+        for group, error in failures.items():
+            self._emit(
+                "group_failed", server_round=server_round, purpose=purpose, group=group + 1, code=error.code,
+                reason=str(error),
+            )  # fmt: skip
+        total.seconds = time.monotonic() - started
+        return total
+
+    def _held(self, hold: Callable[[int], ChorusError | None]) -> Mapping[int, ChorusError]:
+        """Every group's session; which of them failed, and why."""
+        groups = range(len(self._drivers))
+        if self._at_once == 1:
+            outcomes = [hold(group) for group in groups]
+        else:
+            with ThreadPoolExecutor(self._at_once, thread_name_prefix="group") as pool:
+                outcomes = list(pool.map(hold, groups))
+        return {group: error for group, error in zip(groups, outcomes, strict=True) if error is not None}
+
+
+def _one_at_a_time(emit: Emit) -> Emit:
+    """Events come from several threads; a run directory takes them one by one."""
+    telling = threading.Lock()
+
+    def tell(event: str, **fields: object) -> None:
+        with telling:
+            emit(event, **fields)
+
+    return tell
