@@ -102,7 +102,7 @@ class RunConfig(BaseModel):
     )
     neighbours: int = Field(default=0, ge=0, le=99_999, description="of each client; 0 is everybody")
     corrupt_fraction: float = Field(
-        default=0.0, ge=0.0, lt=1.0, description="of clients that may collude; derives a sparse graph"
+        default=0.0, ge=0.0, lt=1.0, description="of a group that may collude; derives a sparse graph"
     )
     dropout_fraction: float = Field(
         default=0.0, ge=0.0, lt=1.0, description="of clients that may vanish; derives a sparse graph"

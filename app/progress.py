@@ -41,10 +41,11 @@ class Tail:
 
 @dataclass(slots=True)
 class Progress:
-    """Turns events into lines; remembers only the number of rounds and troubles not yet shown."""
+    """Turns events into lines; remembers what is not yet shown: troubles, and error bounds by server round."""
 
     rounds: int
     _troubles: list[str] = field(default_factory=list)
+    _error_bounds: list[tuple[float, str]] = field(default_factory=list)
 
     def lines(self, event: Event) -> list[str]:
         """Lines for one event: none for most, a round's line with its troubles below."""
@@ -97,11 +98,22 @@ class Progress:
         ):
             if isinstance(event.get(key), int | float) and event[key] > 0:
                 self._troubles.append(f"{event[key]:g} {words}")
-        return [line, *self._told()]
+        bound = event.get("error_bound")
+        if isinstance(bound, int | float):
+            self._error_bounds.append((bound, _text(event, "server_round")))
+        return [line, *self._told(), *self._rounding(event)]
 
     def _failed_round(self, event: Event) -> list[str]:
         line = f"{self._label(event)}  no sum, model unchanged: {_reason(event)}"
-        return [line, *self._told()]
+        return [line, *self._told(), *self._rounding(event)]
+
+    def _rounding(self, event: Event) -> list[str]:
+        """Below the final model, once a run: the largest error bound and the last (docs/encoding.md)."""
+        if event.get("purpose") != "evaluation" or not self._error_bounds:
+            return []
+        largest, last = max(self._error_bounds, key=lambda told: told[0]), self._error_bounds[-1]
+        told = ", ".join(f"{bound:.1e} in round {at}" for bound, at in dict.fromkeys((largest, last)))
+        return [f"{_INDENT}rounding moved no weight of the mean by more than {told}"]
 
     def _label(self, event: Event) -> str:
         if event.get("purpose") == "evaluation":

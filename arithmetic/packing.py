@@ -8,10 +8,9 @@ Refuses to know: what the numbers mean, and that masks exist.
 Speed is the point of the rest. Whole bytes are read as overlapping unaligned words. Other widths go through
 64-bit *lanes* of 8, 4, 2 or 1 machine words: `_spread` and `_squeeze` move the fields of a lane between cells of
 a word's width and b bits without gaps, `_regroup` cuts a run of lanes into whole 64-bit words or back. All of
-it works on chunks that stay in the cache, so beside input and output memory is O(chunk).
+it works on chunks that stay in the cache, and packing is done in place: beside the vector memory is O(chunk).
 """
 
-import io
 import math
 from collections.abc import Iterator
 from functools import lru_cache
@@ -36,38 +35,20 @@ def packed_size(length: int, bits: int) -> int:
     return -(-length * bits // 8)
 
 
-def pack(words: Words, bits: int) -> bytes:
-    """The low `bits` of every word, without gaps; shape (d,) -> `packed_size(d, bits)` bytes."""
+def pack(words: Words, bits: int) -> memoryview:
+    """The low `bits` of every word, without gaps; shape (d,) -> `packed_size(d, bits)` bytes.
+
+    The bytes lie in the words' own memory, which is overwritten: a masked vector is sent and never needed again,
+    and no second one is held. A vector that is not contiguous is copied first and left as it was.
+    """
     word = word_type(bits)
     words = np.ascontiguousarray(words, dtype=word)
-    if word.itemsize * 8 == bits:
-        return words.tobytes()
-    # A BytesIO made from bytes nobody else holds lends them out for writing and, once no array refers to them,
-    # gives them back uncopied.
-    store = io.BytesIO(bytes(packed_size(words.size, bits)))
-    write = _pack_octets if bits % 8 == 0 else _pack_lanes
-    write(words, bits, np.frombuffer(store.getbuffer(), dtype=np.uint8))
-    return store.getvalue()
-
-
-def unpack(packed: Packed, length: int, bits: int) -> Words:
-    """The inverse of `pack`: (d,) words below 2^bits, read-only where no copy was needed.
-
-    Raises:
-        RangeError: see `check_packed`; checked before anything is allocated.
-    """
-    check_packed(packed, length, bits)
-    word = word_type(bits)
-    if word.itemsize * 8 == bits:
-        return np.frombuffer(packed, dtype=word)
-    words = np.empty(length, dtype=word)
-    if bits % 8 == 0:
-        for place, overlapping in _overlapping(packed, length, bits):
-            np.bitwise_and(overlapping, word.type(2**bits - 1), out=words[place])
-    else:
-        for place, chunk in _chunks(packed, length, bits):
-            words[place] = chunk
-    return words
+    octets = words.view(np.uint8)[: packed_size(words.size, bits)]
+    if word.itemsize * 8 != bits:
+        # No entry's packed bytes reach beyond its word: both go forward, and what is written has been read.
+        write = _pack_octets if bits % 8 == 0 else _pack_lanes
+        write(words, bits, octets)
+    return octets.data
 
 
 def add_packed(total: Words, packed: Packed, bits: int) -> None:

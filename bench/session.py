@@ -1,18 +1,20 @@
-"""One session of the real steps in one process, without transport, timed by side and protocol round.
+"""One session of the real steps, without transport: bytes from the server to each client and back.
 
-Decides: what counts for whom: all work of a side, parsing and writing of messages included. The clients run one
-after the other.
-Refuses to know: what the figures are compared with.
+Decides: what counts for whom: all work of a side, parsing and writing of messages included; the making of a client's
+vector and the check of the sum belong to nobody. The clients are asked one after the other, each reply is handed on
+as it comes, and one vector at a time is under way.
+Refuses to know: where the two sides run (here, or in `bench.separate`), and what the figures are compared with.
 """
 
 import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,142 +37,213 @@ from secagg.messages import (
 )
 from secagg.params import SecAggParams, Session
 from secagg.server.r0_advertise_keys import KeyCollection
+from secagg.server.r1_share_keys import ShareCollection
+from secagg.server.r2_masked_input import InputCollection
 
 MODEL, CONFIG = b"m" * 32, b"c" * 32
+ROUNDS = ("r0", "r1", "r2", "r4")
+Requests = dict[int, bytes | memoryview]
+_CHECKED_AT_ONCE = 1 << 16
+
+
+@dataclass
+class Spent:
+    """What work took.
+
+    Attributes:
+        wall: seconds on the clock; others' load on the machine is in it.
+        core: seconds of one core: processor time of the process, all its threads together.
+    """
+
+    wall: float = 0.0
+    core: float = 0.0
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Add what the block takes."""
+        wall, core = time.perf_counter(), time.process_time()
+        yield
+        self.wall += time.perf_counter() - wall
+        self.core += time.process_time() - core
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall + other.wall, self.core + other.core)
+
+
+class ServerSide(Protocol):
+    """The server's steps behind bytes, one protocol round after the other."""
+
+    def begin(self) -> Requests:
+        """Invitations."""
+
+    def receive(self, client: int, data: bytes | memoryview) -> None:
+        """One reply."""
+
+    def close(self) -> Requests:
+        """End the protocol round; the next one's requests, none after the last."""
+
+    @property
+    def spent(self) -> Spent:
+        """All protocol rounds together."""
+
+
+class ClientSide(Protocol):
+    """One client's steps behind bytes."""
+
+    def answer(self, data: bytes | memoryview) -> bytes | memoryview:
+        """The reply to the next request."""
+
+    @property
+    def spent(self) -> Spent:
+        """All protocol rounds together."""
+
+
+class Server:
+    """The server's side in this process; the sum is checked: every client's vector is ones.
+
+    Args:
+        params: of the session; clients 1..cohort are invited.
+        repeat: numbers of threads with which the unmasking is done again on a copy, beside the account.
+
+    Attributes:
+        unmasking: number of threads -> what the repeated unmasking took.
+    """
+
+    def __init__(self, params: SecAggParams, repeat: Sequence[int] = ()) -> None:
+        self.params = params
+        self.spent = Spent()
+        self.unmasking: dict[int, Spent] = defaultdict(Spent)
+        self._repeat = repeat
+        self._due: Any = KeyCollection(Session(os.urandom(32), 1, params), range(1, params.cohort + 1))
+
+    def begin(self) -> Requests:
+        """The same invitation for everybody."""
+        with self.spent.timed():
+            return dict.fromkeys(self._due.indices, self._due.invitation.to_bytes())
+
+    def receive(self, client: int, data: bytes | memoryview) -> None:
+        """Parse a reply and hand it to the collection that is open."""
+        with self.spent.timed():
+            match self._due:
+                case KeyCollection() as keys:
+                    keys.receive(client, KeysAdvertised.from_bytes(data).keys)
+                case ShareCollection() as shares:
+                    shares.receive(client, SharesSealed.from_bytes(data))
+                case InputCollection() as inputs:
+                    inputs.receive(client, InputMasked.from_bytes(data, self.params))
+                case recovery:
+                    recovery.receive(client, SharesRevealed.from_bytes(data))
+
+    def close(self) -> Requests:
+        """Write the next requests, or remove the masks and check the sum."""
+        messages: dict[int, Any]
+        with self.spent.timed():
+            match self._due:
+                case KeyCollection() as keys:
+                    self._due, messages = keys.close(MODEL, CONFIG)
+                    return {client: message.to_bytes() for client, message in messages.items()}
+                case ShareCollection() | InputCollection() as collection:
+                    self._due, messages = collection.close()
+                    return {client: message.to_bytes() for client, message in messages.items()}
+        for threads in self._repeat:
+            again = deepcopy(self._due)
+            with self.unmasking[threads].timed():
+                again.close(threads)
+        with self.spent.timed():
+            unmasked = self._due.close()
+        _check(unmasked.total, self.params, len(unmasked.survivors))
+        return {}
+
+
+class Client:
+    """One client's side in this process; its vector is ones, made when it is due."""
+
+    def __init__(self) -> None:
+        self.spent = Spent()
+        self._state: Any = None
+
+    def answer(self, data: bytes | memoryview) -> bytes:
+        """Parse the request, take the step that is due, write the reply."""
+        vector = _ones(self._state.params) if isinstance(self._state, AwaitingShares) else None
+        with self.spent.timed():
+            self._state, reply = self._step(data, vector)
+            sent: bytes = reply.to_bytes()
+        return sent
+
+    def _step(self, data: bytes | memoryview, vector: Residues | None) -> tuple[object, Any]:
+        match self._state:
+            case AwaitingCohort() as state:
+                return share_keys(state, CohortAnnounced.from_bytes(data), MODEL, CONFIG, os.urandom)
+            case AwaitingShares() as state if vector is not None:
+                return mask_input(state, SharesDelivered.from_bytes(data, state.advertised), vector)
+            case AwaitingSurvivors() as state:
+                return reveal_shares(state, UnmaskingRequested.from_bytes(data), os.urandom)
+        return advertise_keys(Invitation.from_bytes(data), os.urandom)
 
 
 @dataclass
 class Account:
-    """Seconds by (side, protocol round), bytes by direction.
+    """What one session took.
 
     Attributes:
-        clients: clients that took part.
-        up: protocol bytes one client sends in all rounds, at most.
-        down: protocol bytes one client receives in all rounds, at most; the model is not counted.
+        server: what the server spent.
+        client: what one client spent, on average.
+        up: protocol bytes one client sends in each protocol round, at most.
+        down: protocol bytes one client receives in each, at most; the model is not counted.
     """
 
-    clients: int
-    seconds: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
-    up: int = 0
-    down: int = 0
-
-    @contextmanager
-    def timed(self, side: str, protocol_round: str) -> Iterator[None]:
-        """Charge the block to a side."""
-        started = time.perf_counter()
-        yield
-        self.seconds[side, protocol_round] += time.perf_counter() - started
-
-    @property
-    def client(self) -> float:
-        """Mean seconds of one client, all rounds."""
-        return sum(s for (side, _), s in self.seconds.items() if side == "client") / self.clients
-
-    @property
-    def server(self) -> float:
-        """Seconds of the server, all rounds."""
-        return sum(s for (side, _), s in self.seconds.items() if side == "server")
+    server: Spent = field(default_factory=Spent)
+    client: Spent = field(default_factory=Spent)
+    up: dict[str, int] = field(default_factory=dict)
+    down: dict[str, int] = field(default_factory=dict)
 
 
-def run_session(params: SecAggParams, drop: float, workers: int = 1, seed: int = 1) -> Account:
-    """Time one session in which a fraction `drop` of the clients vanish after sharing keys (the costly case).
-
-    Every client's input is the vector of ones; the sum is checked.
+def run_session(
+    params: SecAggParams,
+    drop: float,
+    server: ServerSide | None = None,
+    client: Callable[[], ClientSide] = Client,
+    seed: int = 1,
+) -> Account:
+    """One session in which a fraction `drop` of the clients vanish after sharing keys (the costly case).
 
     Args:
         params: of the session.
         drop: fraction of clients, 0..1.
-        workers: the server's threads in r4.
+        server: the server's side; None for one in this process.
+        client: makes one client's side.
         seed: picks who drops.
     """
-    clients = range(1, params.cohort + 1)
+    server = server or Server(params)
+    clients = {index: client() for index in range(1, params.cohort + 1)}
     gone = set(random.Random(seed).sample(list(clients), int(params.cohort * drop)))
-    account = Account(params.cohort)
-    keys = KeyCollection(Session(os.urandom(32), 1, params), clients)
-    invitation = keys.invitation.to_bytes()
-    nothing: dict[int, AwaitingCohort | None] = dict.fromkeys(clients)
-    waiting, sent = _everybody(account, "r0", _advertise, nothing, dict.fromkeys(clients, invitation))
-    with account.timed("server", "r0"):
-        for client, data in sent.items():
-            keys.receive(client, KeysAdvertised.from_bytes(data).keys)
-        shares, announced = keys.close(MODEL, CONFIG)
-        requests = {client: message.to_bytes() for client, message in announced.items()}
-    sharing, sent = _everybody(account, "r1", _share, waiting, requests)
-    with account.timed("server", "r1"):
-        for client, data in sent.items():
-            shares.receive(client, SharesSealed.from_bytes(data))
-        inputs, delivered = shares.close()
-        requests = {client: message.to_bytes() for client, message in delivered.items()}
-    masked: dict[int, AwaitingSurvivors] = {}
-    data = b""
-    for client in sorted(set(clients) - gone):
-        # One vector at a time, folded in at once: n of them are never held.
-        masked[client], data = _mask(account, sharing[client], requests[client], params)
-        with account.timed("server", "r2"):
-            inputs.receive(client, InputMasked.from_bytes(data, params))
-    account.up += len(data)
-    account.down += max(map(len, requests.values()))
-    with account.timed("server", "r2"):
-        recovery, survivors = inputs.close()
-        requests = {client: message.to_bytes() for client, message in survivors.items()}
-    _, sent = _everybody(account, "r4", _reveal, masked, requests)
-    with account.timed("server", "r4"):
-        for client, data in sent.items():
-            recovery.receive(client, SharesRevealed.from_bytes(data))
-        unmasked = recovery.close(workers)
-    _check(unmasked.total, params, len(masked))
+    account, requests = Account(), server.begin()
+    for protocol_round in ROUNDS:
+        account.down[protocol_round] = max(map(len, requests.values()))
+        account.up[protocol_round] = 0
+        for index, data in sorted(requests.items()):
+            if protocol_round == "r2" and index in gone:
+                continue
+            reply = clients[index].answer(data)
+            account.up[protocol_round] = max(account.up[protocol_round], len(reply))
+            server.receive(index, reply)
+        requests = server.close()
+    account.server = server.spent
+    total = sum((party.spent for party in clients.values()), Spent())
+    account.client = Spent(total.wall / len(clients), total.core / len(clients))
     return account
 
 
-def _advertise(_: AwaitingCohort | None, data: bytes) -> tuple[AwaitingCohort, bytes]:
-    state, reply = advertise_keys(Invitation.from_bytes(data), os.urandom)
-    return state, reply.to_bytes()
-
-
-def _share(state: AwaitingCohort, data: bytes) -> tuple[AwaitingShares, bytes]:
-    following, reply = share_keys(state, CohortAnnounced.from_bytes(data), MODEL, CONFIG, os.urandom)
-    return following, reply.to_bytes()
-
-
-def _reveal(state: AwaitingSurvivors, data: bytes) -> tuple[object, bytes]:
-    following, reply = reveal_shares(state, UnmaskingRequested.from_bytes(data), os.urandom)
-    return following, reply.to_bytes()
-
-
-def _mask(
-    account: Account, state: AwaitingShares, data: bytes, params: SecAggParams
-) -> tuple[AwaitingSurvivors, bytes]:
+def _ones(params: SecAggParams) -> Residues:
     tensor = np.ones(params.tensor_length, dtype=word_type(params.modulus_bits))
-    vector = Residues(tensor, np.ones(params.scalar_length, dtype="<u8"))
-    with account.timed("client", "r2"):
-        delivered = SharesDelivered.from_bytes(data, state.advertised)
-        following, reply = mask_input(state, delivered, vector)
-        sent = reply.to_bytes()
-    return following, sent
-
-
-State = TypeVar("State")
-Next = TypeVar("Next")
-
-
-def _everybody(
-    account: Account,
-    protocol_round: str,
-    step: Callable[[State, bytes], tuple[Next, bytes]],
-    states: dict[int, State],
-    requests: dict[int, bytes],
-) -> tuple[dict[int, Next], dict[int, bytes]]:
-    """Run one step of every client asked."""
-    following, sent = {}, {}
-    with account.timed("client", protocol_round):
-        for client, data in requests.items():
-            following[client], sent[client] = step(states[client], data)
-    account.up += max(map(len, sent.values()), default=0)
-    account.down += max(map(len, requests.values()), default=0)
-    return following, sent
+    return Residues(tensor, np.ones(params.scalar_length, dtype="<u8"))
 
 
 def _check(total: Residues, params: SecAggParams, survivors: int) -> None:
+    """Every entry is the number of survivors; looked at in pieces, so that memory is the protocol's alone."""
     surplus = total.tensor.dtype.itemsize * 8 - params.modulus_bits
-    if not (np.all(total.tensor << surplus == np.array(survivors, total.tensor.dtype) << surplus)):
+    due = np.array(survivors, total.tensor.dtype) << surplus
+    pieces = range(0, total.tensor.size, _CHECKED_AT_ONCE)
+    right = all(np.all(total.tensor[at : at + _CHECKED_AT_ONCE] << surplus == due) for at in pieces)
+    if not (right and np.all(total.scalars == survivors)):
         raise SystemExit("the sum is wrong: no figure of this run may be believed")

@@ -39,7 +39,7 @@ from arithmetic.errors import ParameterError
 from secagg.graph import MOST_CLIENTS
 from secagg.tails import least_excluded, most_guaranteed, tail_below
 
-LEAST_CLIENTS = 3
+LEAST_COHORT = 3
 LEAST_THRESHOLD = 2
 _LEAST_BITS, _MOST_BITS = 8, 128
 # A third of three clients is one of them, and 0.29 of 100 are 29, whatever floating point says.
@@ -119,9 +119,9 @@ def derive_graph(
     Raises:
         ParameterError: an argument out of range, or no graph at all will do; the message says what would.
     """
-    _within("cohort", cohort, LEAST_CLIENTS, MOST_CLIENTS)
-    _within("security-bits", security_bits, _LEAST_BITS, _MOST_BITS)
-    _within("correctness-bits", correctness_bits, _LEAST_BITS, _MOST_BITS)
+    check_whole("cohort", cohort, LEAST_COHORT, MOST_CLIENTS)
+    check_whole("security-bits", security_bits, _LEAST_BITS, _MOST_BITS)
+    check_whole("correctness-bits", correctness_bits, _LEAST_BITS, _MOST_BITS)
     corrupt = count_of("corrupt-fraction", corrupt_fraction, cohort)
     dropped = count_of("dropout-fraction", dropout_fraction, cohort)
     demand = _Demand(cohort, corrupt, dropped, Adversary(adversary), security_bits, correctness_bits)
@@ -271,7 +271,12 @@ def count_of(name: str, fraction: float, clients: int) -> int:
     return math.floor((fraction + _ROUNDING) * clients)
 
 
-def _within(name: str, value: int, least: int, most: int) -> None:
+def check_whole(name: str, value: int, least: int, most: int) -> None:
+    """Refuse what is no whole number from `least` to `most`.
+
+    Raises:
+        ParameterError: it is not; `name` says which.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ParameterError(
             f"{name} = {value} cannot work here; choose a whole number from {least} to {most}"

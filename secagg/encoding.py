@@ -7,6 +7,8 @@ Refuses to know: what the fields mean.
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from secagg.errors import MalformedMessage
 
 Buffer = bytes | memoryview
@@ -30,12 +32,13 @@ class Writer:
 
     def members(self, indices: Iterable[int], size: int) -> "Writer":
         """A subset of 1..size as a bitmap of ceil(size / 8) bytes: each peer is named once or not at all."""
-        bitmap = bytearray((size + 7) // 8)
-        for index in indices:
-            if not 1 <= index <= size:
-                raise MalformedMessage(f"there is no client {index} among {size}; nothing was written")
-            bitmap[(index - 1) // 8] |= 1 << ((index - 1) % 8)
-        self._chunks.append(bytes(bitmap))
+        named = np.fromiter(indices, dtype=np.int64)
+        if named.size and not 1 <= named.min() <= named.max() <= size:
+            wrong = named.min() if named.min() < 1 else named.max()
+            raise MalformedMessage(f"there is no client {wrong} among {size}; nothing was written")
+        bits = np.zeros(size, dtype=np.uint8)
+        bits[named - 1] = 1
+        self._chunks.append(np.packbits(bits, bitorder="little").tobytes())
         return self
 
     def finish(self) -> bytes:
@@ -81,13 +84,11 @@ class Reader:
 
     def members(self, size: int) -> frozenset[int]:
         """A subset of 1..size; bits beyond `size` must be zero."""
-        bitmap = self.view((size + 7) // 8)
-        chosen = frozenset(
-            8 * at + bit + 1 for at, octet in enumerate(bitmap) for bit in range(8) if octet >> bit & 1
-        )
-        if chosen and max(chosen) > size:
+        bitmap = np.frombuffer(self.view((size + 7) // 8), dtype=np.uint8)
+        bits = np.unpackbits(bitmap, bitorder="little")
+        if bits[size:].any():
             raise MalformedMessage(f"a {self._name} message names clients beyond the cohort")
-        return chosen
+        return frozenset((np.flatnonzero(bits) + 1).tolist())
 
     def finish(self) -> None:
         """Refuse whatever is left over."""

@@ -90,11 +90,6 @@ class Mask:
     sign: Sign
 
 
-def add_mask(total: Residues, seed: MaskSeed, sign: Sign) -> None:
-    """Add or remove one mask, in place."""
-    add_masks(total, [Mask(seed, sign)])
-
-
 def add_masks(total: Residues, masks: Iterable[Mask], workers: int = 1) -> None:
     """Add or remove many masks, in place.
 

@@ -12,7 +12,7 @@ from typing import Self
 from arithmetic.errors import ParameterError
 from arithmetic.fixed_point import FixedPoint
 from arithmetic.residues import LEAST_BITS, MOST_BITS
-from secagg.bounds import Adversary, count_of, derive_graph
+from secagg.bounds import LEAST_COHORT, Adversary, check_whole, count_of, derive_graph
 from secagg.encoding import Reader, Writer
 from secagg.graph import MOST_CLIENTS, Graph
 from secagg.primitives import digest
@@ -20,7 +20,6 @@ from secagg.primitives import digest
 FORMAT_VERSION = 1
 CODE_VERSION = b"chorus secagg 1"
 SESSION_BYTES = 32
-LEAST_COHORT = 3
 MOST_LENGTH = 1 << 33
 _TAG_PARAMS = 0x50
 _ADVERSARIES = tuple(Adversary)
@@ -57,22 +56,22 @@ class SecAggParams:
 
     def __post_init__(self) -> None:
         """Refuse whatever cannot work, before anyone sends anything."""
-        _within("cohort", self.cohort, LEAST_COHORT, MOST_CLIENTS)
-        _within("neighbours", self.neighbours, 2, self.cohort - 1)
+        check_whole("cohort", self.cohort, LEAST_COHORT, MOST_CLIENTS)
+        check_whole("neighbours", self.neighbours, 2, self.cohort - 1)
         if self.neighbours % 2 and self.neighbours < self.cohort - 1:
             raise ParameterError(
                 f"neighbours = {self.neighbours} does not fit a cohort of any size; choose an even number, "
                 f"or {self.cohort - 1} for everybody"
             )
-        _within("threshold", self.threshold, 2, self.neighbours + 1)
+        check_whole("threshold", self.threshold, 2, self.neighbours + 1)
         complete = self.neighbours == self.cohort - 1
         least = max(LEAST_COHORT, self.threshold) if complete else LEAST_COHORT
-        _within("min-survivors", self.min_survivors, least, self.cohort)
-        _within("modulus-bits", self.modulus_bits, LEAST_BITS, MOST_BITS)
+        check_whole("min-survivors", self.min_survivors, least, self.cohort)
+        check_whole("modulus-bits", self.modulus_bits, LEAST_BITS, MOST_BITS)
         if not isinstance(self.adversary, Adversary):
             raise ParameterError(f"adversary = {self.adversary!r} is not known; choose curious or active")
-        _within("tensor length", self.tensor_length, 0, MOST_LENGTH)
-        _within("scalar length", self.scalar_length, 0, MOST_LENGTH)
+        check_whole("tensor length", self.tensor_length, 0, MOST_LENGTH)
+        check_whole("scalar length", self.scalar_length, 0, MOST_LENGTH)
         FixedPoint(self.modulus_bits, self.cohort, 1.0)
 
     @classmethod
@@ -208,11 +207,4 @@ class Agreement:
             self.cohort_digest,
             self.model_digest,
             self.config_digest,
-        )
-
-
-def _within(name: str, value: int, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ParameterError(
-            f"{name} = {value} cannot work here; choose a whole number from {least} to {most}"
         )

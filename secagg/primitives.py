@@ -106,11 +106,6 @@ def check_public_key(public: bytes) -> None:
         raise BadKey("the public key has low order")
 
 
-def agree(private: bytes, public: bytes) -> bytes:
-    """One agreement; see `PrivateKey.agree`."""
-    return PrivateKey(private).agree(public)
-
-
 def derive_key(secret: bytes, label: str, context: bytes, *parts: int) -> bytes:
     """A 32-byte key: HKDF-SHA256, salt = `context`, info = label, parts (8 bytes each) and `context` again.
 

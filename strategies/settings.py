@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from arithmetic.errors import ParameterError
 from arithmetic.fixed_point import FixedPoint
-from secagg.bounds import Adversary
-from secagg.params import LEAST_COHORT, SecAggParams, default_threshold
+from secagg.bounds import LEAST_COHORT, Adversary
+from secagg.params import SecAggParams, default_threshold
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,13 @@ from secagg.tags import tag_pair
 def mask_input(
     state: AwaitingShares, delivered: SharesDelivered, vector: Residues
 ) -> tuple[AwaitingSurvivors, InputMasked]:
-    """Add the self mask and one pairwise mask a neighbour to `vector`, in place, and pack it.
+    """Add the self mask and one pairwise mask a neighbour to `vector`, and pack it, both in place.
 
     Args:
         state: consumed.
         delivered: who completed r1, and their shares for this client.
-        vector: tensor part (d,) and scalar part (m,) as the session's parameters say; overwritten.
+        vector: tensor part (d,) and scalar part (m,) as the session's parameters say; overwritten: the
+            message that is returned lies in its memory, until it is written out.
 
     Raises:
         OutOfTurn: a request of another session.

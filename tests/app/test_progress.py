@@ -83,6 +83,26 @@ def test_many_missing_clients_are_cut() -> None:
     assert len(progress.lines(FINISHED)) == 1, "troubles are told once"
 
 
+def test_error_bounds_are_told_once_below_the_final_model() -> None:
+    final = FINISHED | {"purpose": "evaluation"}
+    for closing in (final, {"event": "round_failed", "purpose": "evaluation"}):
+        progress = Progress(rounds=3)
+        for server_round, bound in ((1, 1.04e-4), (2, 0.0065), (3, 1.6e-6)):
+            assert len(progress.lines(FINISHED | {"server_round": server_round, "error_bound": bound})) == 1
+        _, told = progress.lines(closing)
+        assert (
+            told.strip()
+            == "rounding moved no weight of the mean by more than 6.5e-03 in round 2, 1.6e-06 in round 3"
+        )
+
+
+def test_one_round_has_one_error_bound_and_a_run_without_any_tells_none() -> None:
+    progress, final = Progress(rounds=1), FINISHED | {"purpose": "evaluation"}
+    assert len(progress.lines(final)) == 1
+    progress.lines(FINISHED | {"error_bound": 1.04e-4})
+    assert progress.lines(final)[1].endswith(" by more than 1.0e-04 in round 3")
+
+
 def test_the_result() -> None:
     event = {"accuracy": 0.97, "loss": 0.1, "rounds_aggregated": 9, "seconds": 31.0}
     first, second = result_lines(event, 10)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from arithmetic.errors import ParameterError, RangeError
 from arithmetic.fixed_point import Encoded, FixedPoint, Reals, ScalarEncoding, next_bound
-from arithmetic.packing import pack, unpack
 from arithmetic.residues import to_signed, word_type, zeros
+from tests.support.residues import packed, unpacked
 
 every_modulus = pytest.mark.parametrize("bits", [16, 23, 24, 32, 40, 48, 61, 64])
 LEAST_LEVELS = 8
@@ -138,7 +138,7 @@ def test_decoded_sum_is_within_a_step_a_client_of_the_real_sum(bits: int, cohort
     total = zeros(50, bits)
     for row in rows:
         total = total + encoding.encode(row, uniform).words
-    arrived = unpack(pack(total, bits), 50, bits)
+    arrived = unpacked(packed(total, bits), 50, bits)
     exact = [math.fsum(rows[:, at]) for at in range(50)]
     error = np.abs(encoding.decode(arrived) - exact)
     assert error.max() <= cohort * encoding.step + 1e-15 * cohort * bound
@@ -518,4 +518,4 @@ def test_no_scalars_at_all() -> None:
 
 def test_negative_scalars_are_twos_complement_on_the_wire() -> None:
     words = ScalarEncoding(3, (0, 8)).encode([-1, -0.5])
-    assert pack(words, 64).hex() == "ff" * 8 + "80" + "ff" * 7
+    assert packed(words, 64).hex() == "ff" * 8 + "80" + "ff" * 7

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arithmetic.errors import ParameterError
-from arithmetic.packing import pack, packed_size, unpack
+from arithmetic.packing import packed_size
 from arithmetic.residues import LEAST_BITS, MOST_BITS, from_signed, to_signed, word_type, zeros
+from tests.support.residues import packed, unpacked
 
 every_modulus = pytest.mark.parametrize("bits", range(LEAST_BITS, MOST_BITS + 1))
 moduli = st.integers(LEAST_BITS, MOST_BITS)
@@ -43,7 +44,7 @@ def test_from_signed_and_to_signed_are_inverse(bits: int, data: st.DataObject) -
     assert words.dtype == word_type(bits)
     assert to_signed(words, bits).tolist() == values
     # ... and still after a trip over the wire, where the surplus bits of the word are lost
-    assert to_signed(unpack(pack(words, bits), len(values), bits), bits).tolist() == values
+    assert to_signed(unpacked(packed(words, bits), len(values), bits), bits).tolist() == values
 
 
 @pytest.mark.parametrize("bits", [9, 15, 17, 24, 31, 33, 40, 48, 63])
@@ -65,6 +66,6 @@ def test_sums_of_words_equal_sums_of_python_integers(bits: int, addends: int, da
         words = np.array(row, dtype=word_type(bits))
         total = total + words if sign == 1 else total - words
     expected = [sum(s * row[at] for row, s in zip(rows, signs, strict=True)) % 2**bits for at in range(4)]
-    assert unpack(pack(total, bits), 4, bits).tolist() == expected
+    assert unpacked(packed(total, bits), 4, bits).tolist() == expected
     wrapped = [value - 2**bits if value >= 2 ** (bits - 1) else value for value in expected]
     assert to_signed(total, bits).tolist() == wrapped

@@ -35,10 +35,20 @@ PLAIN = (
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1 .venv/bin/flwr run . --stream "
     '--federation-config "num-supernodes=10 client-resources-num-cpus=1"'
 )
+SCALE = ".venv/bin/python -m bench.scale --quick"
 
 
 def test_every_command_has_a_test_here() -> None:
-    assert _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN}
+    assert _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE}
+
+
+def test_the_scale_command() -> None:
+    done = subprocess.run(
+        shlex.split(SCALE), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "exponent of server in n" in done.stdout
+    assert "the exact sum of" in done.stdout
 
 
 def _run(command: str, runs: Path) -> str:

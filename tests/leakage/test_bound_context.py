@@ -19,7 +19,7 @@ import pytest
 from secagg.client.r1_share_keys import channel_key, share_label
 from secagg.client.states import AwaitingShares
 from secagg.errors import CohortTooSmall, Misbehaviour, SuspectServer, Unrecoverable
-from secagg.masks import add_mask, empty, pairwise_mask_seed, pairwise_sign
+from secagg.masks import Mask, add_masks, empty, pairwise_mask_seed, pairwise_sign
 from secagg.messages import CohortAnnounced, SharesDelivered
 from secagg.params import SecAggParams
 from secagg.primitives import KeyPair
@@ -212,7 +212,7 @@ def test_pairwise_masks_of_different_contexts_do_not_cancel() -> None:
             seed = pairwise_mask_seed(
                 own.keys.mask.private, own.peers[peer].mask, own.context, own.index, peer
             )
-            add_mask(total, seed, pairwise_sign(own.index, peer))
+            add_masks(total, [Mask(seed, pairwise_sign(own.index, peer))])
         return {*(total.tensor & 0xFFFFFF).tolist(), *total.scalars.tolist()}
 
     assert noise(left, states[MODEL, CONFIG][1]) == {0}

@@ -21,7 +21,6 @@ import pytest
 
 import secagg.client.r2_masked_input as client_r2
 import secagg.server.r4_unmasking as server_r4
-from arithmetic.packing import unpack
 from secagg.client.states import AwaitingShares, AwaitingSurvivors
 from secagg.masks import Mask, Residues, pairwise_mask_seed, self_mask_seed
 from secagg.messages import InputMasked, SharesDelivered, SharesRevealed, UnmaskingRequested
@@ -29,6 +28,7 @@ from secagg.params import Agreement, SecAggParams
 from secagg.server.r2_masked_input import InputCollection
 from secagg.server.r4_unmasking import ShareRecovery
 from tests.support.cohort import Cohort, ShakeEntropy, Vector
+from tests.support.residues import unpacked
 
 Words = np.ndarray[Any, Any]
 Numbers = tuple[int, ...]
@@ -96,7 +96,7 @@ class Enumeration:
         collection = InputCollection(self.agreement, {c: c for c in self.everybody}, self.dealt)
         for client, number in zip(self.everybody, inputs, strict=True):
             states[client], message = self.mask(client, number)
-            columns.append(unpack(message.tensor, self.choices, 16))
+            columns.append(unpacked(message.tensor, self.choices, 16))
             if client in survivors:
                 collection.receive(client, message)
         recovery, requests = collection.close()

@@ -31,13 +31,13 @@ from torch.utils.data import TensorDataset
 
 from app.run_directory import RunDirectory
 from arithmetic.field import to_bytes
-from arithmetic.packing import pack
 from clients import handlers, work
 from clients.tasks import ClientData
 from secagg.client import r1_share_keys, r2_masked_input, r4_unmasking
 from secagg.client.states import AwaitingShares, AwaitingSurvivors, SecretKeys
 from secagg.masks import Residues
 from tests.support.local_grid import content_size
+from tests.support.residues import packed
 from tests.support.run import Trial, at
 from wire import kept_state
 from wire.rounds import ProtocolRound
@@ -193,7 +193,7 @@ def instrument(monkeypatch: pytest.MonkeyPatch) -> Secrets:  # noqa: C901 - a li
 
     def masking(state: Any, delivered: Any, vector: Residues) -> Any:
         secrets.block("residues", vector.tensor.tobytes(), 4)
-        secrets.block("residues", pack(vector.tensor, 24), 3)
+        secrets.block("residues", packed(vector.tensor, 24), 3)
         secrets.block("scalars before masking", vector.scalars.tobytes(), 8)
         secrets.block("scalars before masking", vector.scalars.astype(">u8").tobytes(), 8)
         return honest_mask(state, delivered, vector)

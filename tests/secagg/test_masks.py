@@ -9,12 +9,12 @@ from Crypto.Cipher import AES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arithmetic.packing import pack
 from arithmetic.residues import Words, to_signed, word_type
 from secagg.masks import (
+    Mask,
     MaskSeed,
     Residues,
-    add_mask,
+    add_masks,
     commit,
     empty,
     pairwise_mask_seed,
@@ -22,6 +22,7 @@ from secagg.masks import (
     self_mask_seed,
 )
 from secagg.primitives import BadKey, KeyPair, derive_key, digest
+from tests.support.residues import packed
 
 every_modulus = pytest.mark.parametrize("bits", [8, 16, 17, 24, 32, 40, 48, 63, 64])
 CONTEXT = bytes(range(32))
@@ -49,8 +50,8 @@ def copied(total: Residues) -> Residues:
     return Residues(total.tensor.copy(), total.scalars.copy())
 
 
-def packed(total: Residues, bits: int) -> bytes:
-    return pack(total.tensor, bits) + pack(total.scalars, 64)
+def sent(total: Residues, bits: int) -> bytes:
+    return packed(total.tensor, bits) + packed(total.scalars, 64)
 
 
 # ---- one mask
@@ -67,7 +68,7 @@ def test_pieces_leave_no_seam(bits: int, sign: int, off: int | None) -> None:
         seed = self_mask_seed(bytes(32), CONTEXT, length + 1)
         total = random_residues(length, 5, bits)
         before = copied(total)
-        add_mask(total, seed, 1 if sign == 1 else -1)
+        add_masks(total, [Mask(seed, 1 if sign == 1 else -1)])
         mask, scalar_mask = expanded(seed.tensor, length, bits), expanded(seed.scalars, 5, 64)
         if sign == 1:
             assert np.array_equal(total.tensor, before.tensor + mask)
@@ -81,22 +82,22 @@ def test_long_scalar_part_has_no_seam_either() -> None:
     length = PIECE_BYTES // 8 + 1
     total = empty(0, length, 16)
     seed = self_mask_seed(bytes(32), CONTEXT, 1)
-    add_mask(total, seed, 1)
+    add_masks(total, [Mask(seed, 1)])
     assert np.array_equal(total.scalars, expanded(seed.scalars, length, 64))
 
 
 @every_modulus
 def test_removing_a_mask_gives_back_the_same_words(bits: int) -> None:
     total = random_residues(1000, 7, bits)
-    before = packed(total, bits)
+    before = sent(total, bits)
     seed = self_mask_seed(os.urandom(32), CONTEXT, 3)
-    add_mask(total, seed, 1)
-    assert packed(total, bits) != before
-    add_mask(total, seed, -1)
-    assert packed(total, bits) == before
-    add_mask(total, seed, -1)
-    add_mask(total, seed, 1)
-    assert packed(total, bits) == before
+    add_masks(total, [Mask(seed, 1)])
+    assert sent(total, bits) != before
+    add_masks(total, [Mask(seed, -1)])
+    assert sent(total, bits) == before
+    add_masks(total, [Mask(seed, -1)])
+    add_masks(total, [Mask(seed, 1)])
+    assert sent(total, bits) == before
 
 
 @every_modulus
@@ -107,7 +108,7 @@ def test_empty_vector_is_zero_of_the_right_words_and_unaffected_by_masks(bits: i
     assert total.tensor.tolist() == [0, 0, 0]
     assert total.scalars.tolist() == [0, 0]
     nothing = empty(0, 0, bits)
-    add_mask(nothing, self_mask_seed(bytes(32), CONTEXT, 1), 1)
+    add_masks(nothing, [Mask(self_mask_seed(bytes(32), CONTEXT, 1), 1)])
     assert nothing.tensor.shape == nothing.scalars.shape == (0,)
 
 
@@ -118,7 +119,7 @@ def test_tensor_and_scalar_parts_take_different_streams() -> None:
     ):
         assert seed.tensor != seed.scalars
         total = empty(64, 64, 64)
-        add_mask(total, seed, 1)
+        add_masks(total, [Mask(seed, 1)])
         assert not set(total.tensor.tolist()) & set(total.scalars.tolist())
 
 
@@ -185,9 +186,9 @@ def test_pairwise_masks_cancel_for_all_pairs(bits: int) -> None:
         theirs = pairwise_mask_seed(pairs[peer].private, pairs[own].public, CONTEXT, peer, own)
         assert mine == theirs
         total = empty(9, 3, bits)
-        add_mask(total, mine, pairwise_sign(own, peer))
+        add_masks(total, [Mask(mine, pairwise_sign(own, peer))])
         assert any(total.tensor)
-        add_mask(total, theirs, pairwise_sign(peer, own))
+        add_masks(total, [Mask(theirs, pairwise_sign(peer, own))])
         assert not any(total.tensor)
         assert not any(total.scalars)
 
@@ -196,11 +197,11 @@ def masked(
     total: Residues, pairs: dict[int, KeyPair], seeds: dict[int, bytes], own: int, context: bytes
 ) -> None:
     """What a client does to its input: y_u of Bonawitz et al., section 4."""
-    add_mask(total, self_mask_seed(seeds[own], context, own), 1)
+    add_masks(total, [Mask(self_mask_seed(seeds[own], context, own), 1)])
     for peer in pairs:
         if peer != own:
             seed = pairwise_mask_seed(pairs[own].private, pairs[peer].public, context, own, peer)
-            add_mask(total, seed, pairwise_sign(own, peer))
+            add_masks(total, [Mask(seed, pairwise_sign(own, peer))])
 
 
 def cohort(size: int) -> tuple[dict[int, KeyPair], dict[int, bytes]]:
@@ -224,11 +225,11 @@ def test_unmasking_gives_the_exact_sum_over_the_survivors(bits: int, dropped: tu
         total.tensor += vector.tensor
         total.scalars += vector.scalars
     for index in survivors:
-        add_mask(total, self_mask_seed(seeds[index], CONTEXT, index), -1)
+        add_masks(total, [Mask(self_mask_seed(seeds[index], CONTEXT, index), -1)])
     for gone in dropped:
         for index in survivors:
             seed = pairwise_mask_seed(pairs[gone].private, pairs[index].public, CONTEXT, gone, index)
-            add_mask(total, seed, pairwise_sign(gone, index))
+            add_masks(total, [Mask(seed, pairwise_sign(gone, index))])
     for part, width in (("tensor", bits), ("scalars", 64)):
         columns = [getattr(inputs[index], part).tolist() for index in survivors]
         expected = [sum(column) % 2**width for column in zip(*columns, strict=True)]
@@ -243,7 +244,7 @@ def test_clients_shown_different_contexts_do_not_cancel() -> None:
     for index in pairs:
         context = CONTEXT if index != 2 else bytes(32)
         masked(total, pairs, seeds, index, context)
-        add_mask(total, self_mask_seed(seeds[index], context, index), -1)
+        add_masks(total, [Mask(self_mask_seed(seeds[index], context, index), -1)])
     assert np.count_nonzero(total.tensor) == 50
     assert float(np.median(np.abs(to_signed(total.tensor, 32)))) > 2**27
 
@@ -254,7 +255,7 @@ def test_masked_zeros_look_uniform(bits: int) -> None:
     pairs, seeds = cohort(3)
     total = empty(40_000, 0, bits)
     masked(total, pairs, seeds, 2, CONTEXT)
-    octets = np.frombuffer(pack(total.tensor, bits), dtype=np.uint8)
+    octets = np.frombuffer(packed(total.tensor, bits), dtype=np.uint8)
     expected = octets.size / 256
     statistic = float(((np.bincount(octets, minlength=256) - expected) ** 2 / expected).sum())
     assert 255 - 6 * 22.6 < statistic < 255 + 6 * 22.6

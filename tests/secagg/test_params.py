@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arithmetic.errors import ParameterError
+from secagg.bounds import LEAST_COHORT
 from secagg.errors import ChorusError, MalformedMessage
 from secagg.params import (
-    LEAST_COHORT,
     MOST_CLIENTS,
     MOST_LENGTH,
     PARAMS_BYTES,

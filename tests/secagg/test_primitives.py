@@ -18,7 +18,7 @@ from secagg.primitives import (
     BadKey,
     KeyPair,
     KeyStream,
-    agree,
+    PrivateKey,
     check_public_key,
     derive_key,
     digest,
@@ -78,7 +78,7 @@ SHARED = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"
 
 @pytest.mark.parametrize(("scalar", "u", "result"), RFC7748_5_2)
 def test_agree_gives_the_vectors_of_rfc_7748_section_5_2(scalar: str, u: str, result: str) -> None:
-    assert agree(bytes.fromhex(scalar), bytes.fromhex(u)).hex() == result
+    assert PrivateKey(bytes.fromhex(scalar)).agree(bytes.fromhex(u)).hex() == result
     assert ladder(bytes.fromhex(scalar), bytes.fromhex(u)).hex() == result
 
 
@@ -92,15 +92,15 @@ def test_agree_gives_the_vectors_of_rfc_7748_section_5_2(scalar: str, u: str, re
 def test_agree_gives_the_iterated_vectors_of_rfc_7748_section_5_2(times: int, result: str) -> None:
     k = u = (9).to_bytes(32, "little")
     for _ in range(times):
-        k, u = agree(k, u), k
+        k, u = PrivateKey(k).agree(u), k
     assert k.hex() == result
 
 
 def test_key_pairs_give_the_vector_of_rfc_7748_section_6_1() -> None:
     alice, bob = KeyPair.from_private(bytes.fromhex(ALICE)), KeyPair.from_private(bytes.fromhex(BOB))
     assert (alice.public.hex(), bob.public.hex()) == (ALICE_PUBLIC, BOB_PUBLIC)
-    assert agree(alice.private, bob.public).hex() == SHARED
-    assert agree(bob.private, alice.public).hex() == SHARED
+    assert PrivateKey(alice.private).agree(bob.public).hex() == SHARED
+    assert PrivateKey(bob.private).agree(alice.public).hex() == SHARED
 
 
 @quick
@@ -113,8 +113,8 @@ def test_x25519_is_pycryptodomes_and_the_ladders(own: bytes, peer: bytes) -> Non
     secret = key_agreement(
         static_priv=theirs, static_pub=import_x25519_public_key(other.public), kdf=lambda raw: raw
     )
-    assert agree(own, other.public) == secret == ladder(own, other.public)
-    assert agree(own, other.public) == agree(peer, pair.public)
+    assert PrivateKey(own).agree(other.public) == secret == ladder(own, other.public)
+    assert PrivateKey(own).agree(other.public) == PrivateKey(peer).agree(pair.public)
     check_public_key(pair.public)
 
 
@@ -138,7 +138,7 @@ def test_low_order_points_are_refused_in_every_encoding(u: int) -> None:
     with pytest.raises(BadKey):
         check_public_key(public)
     with pytest.raises(BadKey, match="low order"):
-        agree(bytes(range(32)), public)
+        PrivateKey(bytes(range(32))).agree(public)
 
 
 @pytest.mark.parametrize("u", UNMASKED, ids=lambda u: f"{u:x}")
@@ -172,7 +172,7 @@ def test_keys_of_another_length_are_refused(length: int) -> None:
     with pytest.raises(BadKey, match=f"not {length}"):
         check_public_key(b"\x09" + bytes(length - 1) if length else b"")
     with pytest.raises(BadKey):
-        agree(bytes(range(32)), bytes(length))
+        PrivateKey(bytes(range(32))).agree(bytes(length))
 
 
 def test_generate_uses_its_entropy_and_nothing_else() -> None:

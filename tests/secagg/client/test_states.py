@@ -15,7 +15,7 @@ from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivo
 from secagg.errors import ChorusError, MalformedMessage
 from secagg.keys import PublicKeys
 from secagg.params import MOST_CLIENTS, SecAggParams
-from secagg.primitives import KeyPair, agree
+from secagg.primitives import KeyPair, PrivateKey
 
 Parse = Callable[[object], Any]
 
@@ -141,8 +141,12 @@ def test_generate_makes_two_different_pairs_from_its_entropy() -> None:
 
 def test_public_halves_belong_to_the_private_ones() -> None:
     keys, peer = SecretKeys.generate(os.urandom), KeyPair.generate(os.urandom)
-    assert agree(keys.mask.private, peer.public) == agree(peer.private, keys.public.mask)
-    assert agree(keys.channel.private, peer.public) == agree(peer.private, keys.public.channel)
+    assert PrivateKey(keys.mask.private).agree(peer.public) == PrivateKey(peer.private).agree(
+        keys.public.mask
+    )
+    assert PrivateKey(keys.channel.private).agree(peer.public) == PrivateKey(peer.private).agree(
+        keys.public.channel
+    )
 
 
 # ---- secrets hide themselves
