@@ -1,93 +1,119 @@
 """What a user waits for: a secure round against a round of plain FedAvg, simulated and deployed.
 
-    python -m bench.rounds [--only simulation|deployed] [--rounds N] [--quick] [--json]
+    python -m bench.rounds [--only simulation|deployed] [--rounds N] [--quick] [--json] [--save]
 
 Both train the same model on the same data with the same seeds; plain FedAvg trains and evaluates each round through
-Flower's own `send_and_receive`. Prints the median wall time of the steady server rounds (the first left out), the
-ratio, and where the time of each trip goes. "plain, fast poll" is plain FedAvg that pulls as often as we do.
-With --json the last lines are one JSON object a case. --quick: one steady round, three clients, for shape only.
+Flower's own `send_and_receive`. Reports the median wall time of the steady server rounds (the first left out), and
+takes that round apart, trip by trip (`bench.plain.account`). "plain, fast poll" is plain FedAvg that pulls as often
+as we do.
+
+A simulation looks for messages every 0.1 s, so a trip takes whole such ticks. Ours follows the tick; plain FedAvg's
+own pulls, 0.1 s apart too, drift against it by some milliseconds a round, so its rounds take 2, 3 or 4 ticks in
+turn: only many rounds have a median that says something.
 
 Decides what is compared and printed; how runs are started is `bench.plain.launched`'s business, what is counted
-as what is `bench.plain.account`'s.
+as what is `bench.plain.account`'s. --quick: one steady round, three clients, for shape only.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 if not __package__:  # as a script: this folder holds modules named like our packages
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench.plain.account import PARTS, Account, account_of
+from bench.plain.account import MEANING, PARTS, Account, account_of
 from bench.plain.launched import FAST, PLAIN, SECURE, Variant, deploy, simulate, tree_of
+from bench.report import RESULTS, Row, finish, options_of, save
 
-Run = Callable[[Variant, Path, int, int], Path]
+Accounts = Mapping[str, Account]
 
-CASES: Mapping[str, tuple[Run, int, float]] = {
-    "simulation": (simulate, 10, 1.15),
-    "deployed": (deploy, 3, 1.0),
+
+@dataclass(frozen=True)
+class Case:
+    """How runs are started, with how many clients and steady rounds, and the most that secure / plain may be."""
+
+    start: Callable[[Variant, Path, int, int], Path]
+    clients: int
+    steady: int
+    most: float
+
+
+CASES: Mapping[str, Case] = {
+    "simulation": Case(simulate, 10, 31, 1.15),
+    "deployed": Case(deploy, 3, 5, 1.0),
 }
-STEADY = 5
 
 
 def main() -> int:
-    """Measure, print; exit code 0 whatever the figures."""
+    """Measure, print, keep; exit code 0 whatever the figures."""
     options = _options()
-    steady = 1 if options.quick else options.rounds
-    results = []
-    for case, (start, clients, most) in CASES.items():
-        if options.only not in (None, case):
-            continue
-        count = 3 if options.quick else clients
-        print(f"\n{case}: {count} clients, digits, {steady} steady round{'s' * (steady > 1)}", flush=True)
-        accounts = {
-            variant.name: _measured(variant, start, count, steady + 1)
-            for variant in ((SECURE, PLAIN) if options.quick else (SECURE, PLAIN, FAST))
-        }
-        ours, peer = accounts[SECURE.name].median, accounts[PLAIN.name].median
-        print(
-            f"{case}: secure / plain = {ours:.2f} / {peer:.2f} s = {ours / peer:.2f} (at most {most})",
-            flush=True,
-        )
-        results.append({"case": case, "ours": round(ours, 4), "peer": round(peer, 4), "unit": "s"})
-    if options.json:
-        for result in results:
-            print(json.dumps(result))
+    print("Seconds of the median round, along the client process that was done last:")
+    print("\n".join(f"  {part:7} {meaning}" for part, meaning in MEANING.items()))
+    print("  cpu     CPU seconds of all clients' handlers together", flush=True)
+    measured: dict[str, Accounts] = {}
+    keep, options.save = options.save, False  # the tables are kept beside the rows
+    rows = finish("rounds", _measured(options, measured), options)
+    if keep:
+        tables = {case: {name: asdict(run) for name, run in runs.items()} for case, runs in measured.items()}
+        save("rounds", {"rows": [asdict(row) for row in rows], "runs": tables})
+        from bench.rounds_picture import draw
+
+        draw(measured, RESULTS / "rounds.png")
     return 0
 
 
-def _measured(variant: Variant, start: Run, clients: int, rounds: int) -> Account:
+def _measured(options: argparse.Namespace, measured: dict[str, Accounts]) -> Iterator[Row]:
+    """One row a case; what was measured goes into `measured`."""
+    for name, case in CASES.items():
+        if options.only not in ("all", name):
+            continue
+        clients = 3 if options.quick else case.clients
+        steady = 1 if options.quick else options.rounds or case.steady
+        print(f"\n{name}: {clients} clients, digits, {steady} steady round{'s' * (steady > 1)}", flush=True)
+        variants = (SECURE, PLAIN) if options.quick else (SECURE, PLAIN, FAST)
+        runs = {variant.name: _run(variant, case, clients, steady + 1) for variant in variants}
+        measured[name] = runs
+        ours, peer = runs[SECURE.name].median, runs[PLAIN.name].median
+        yield Row(name, ours, peer, "s", f"secure / plain = {ours / peer:.2f} (at most {case.most})")
+
+
+def _run(variant: Variant, case: Case, clients: int, rounds: int) -> Account:
     with tree_of(variant) as tree:
-        account = account_of(start(variant, tree, clients, rounds))
+        account = account_of(case.start(variant, tree, clients, rounds))
     print("\n".join(table(variant.name, account)), flush=True)
     return account
 
 
 def table(name: str, account: Account) -> list[str]:
-    """Lines about one run: its rounds, then a row a trip (`bench.plain.account` says what is what)."""
+    """Lines about one run: its rounds, then a row a trip, the server's own work, and the sum of each column."""
     each = " ".join(f"{seconds:.2f}" for seconds in account.rounds)
     lines = [
         f"  {name}: median {account.median:.2f} s (rounds: {each}), final accuracy {account.accuracy:.4f}"
     ]
-    lines.append(f"    {'trip':<10}" + "".join(f"{title:>8}" for title in ("seconds", *PARTS)))
-    for trip, parts in account.parts.items():
-        row = (account.trips[trip], *(parts[part] for part in PARTS))
-        lines.append(f"    {trip:<10}" + "".join(f"{value:8.3f}" for value in row))
-    lines.append(f"    between trips {account.between:.3f}")
+    lines.append(_line("trip", ("seconds", *PARTS, "cpu")))
+    rows = [(trip.seconds, *(trip.parts[part] for part in PARTS), trip.cpu) for trip in account.trips]
+    lines += [_line(trip.name, row) for trip, row in zip(account.trips, rows, strict=True)]
+    lines.append(_line("server", (account.server,)))
+    seconds, *others = map(sum, zip(*rows, strict=True))
+    lines.append(_line("round", (seconds + account.server, *others)))
     return lines
 
 
+def _line(name: str, cells: tuple[str | float, ...]) -> str:
+    return f"    {name:<10}" + "".join(f"{c:>8}" if isinstance(c, str) else f"{c:8.3f}" for c in cells)
+
+
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Secure rounds against plain FedAvg, in wall time.")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object a case")
-    parser.add_argument("--quick", action="store_true", help="one steady round, for shape only")
-    parser.add_argument("--only", choices=tuple(CASES), help="one case alone")
-    parser.add_argument("--rounds", type=int, default=STEADY, help="steady rounds, at least 1 (default 5)")
+    parser = options_of("Secure rounds against plain FedAvg, in wall time.", only=("all", *CASES))
+    parser.add_argument(
+        "--rounds", type=int, default=0, help="steady rounds (default: a number for each case)"
+    )
     options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("--rounds is at least 1")
+    if options.rounds < 0:
+        parser.error("--rounds is at least 1, or 0 for the default")
     return options
 
 

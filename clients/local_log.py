@@ -1,6 +1,7 @@
 """The client's own log: which device trained, on how many examples. It stays with the client.
 
-Decides: where the line goes: standard output of the node, and in a simulation a file beside the run.
+Decides: where the line goes: a file beside the run in a simulation, whose workers' output Ray would carry to the
+server's process line by line; else standard output of the node.
 Refuses to know: the server, which never gets any of it.
 """
 
@@ -34,9 +35,11 @@ class LocalLog:
         return cls(Path(folder) / "clients" / f"{partition}.jsonl")
 
     def trained(self, purpose: str, server_round: int, device: str, examples: int) -> None:
-        """One line after local work."""
-        print(f"chorus client: {purpose} in server round {server_round} on {device}", flush=True)
-        if self.path is None or purpose != "training":
+        """One line after local work; a simulated evaluation is not worth one."""
+        if self.path is None:
+            print(f"chorus client: {purpose} in server round {server_round} on {device}", flush=True)
+            return
+        if purpose != "training":
             return
         line = {"time": time.time(), "event": "trained", "server_round": server_round, "device": device}
         # A log that cannot be written costs the log, not the client's part in the session.

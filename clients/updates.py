@@ -60,13 +60,18 @@ def arrays_of(model: nn.Module) -> dict[str, Array]:
     return arrays
 
 
-def load_arrays(model: nn.Module, arrays: Mapping[str, Array]) -> None:
+def load_arrays(model: nn.Module, arrays: Mapping[str, Array], spec: VectorSpec | None = None) -> None:
     """Write `arrays` into the model, in place, wherever it is; nothing is written unless all fits.
+
+    Args:
+        model: what is written into.
+        arrays: name -> array, as `arrays_of` gives them.
+        spec: the model's own layout, for a caller that has it at hand.
 
     Raises:
         ParameterError: a name missing or extra, a wrong shape or dtype.
     """
-    spec_of(model).check(arrays, "arrays to load")
+    (spec or spec_of(model)).check(arrays, "arrays to load")
     with torch.no_grad():
         for name, tensor in _tensors(model).items():
             array = arrays[name]

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
     """
     if node.simulated:
         limit_threads(1)
-    task = load_task(assignment.task)
+    task = _task(assignment.task)
     device = choose_device(assignment.device, node.partition_id)
     data = _data(task, assignment, node)
     model = task.model(assignment.seed)
@@ -84,7 +85,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
     tensor_length = spec.tensor_length if purpose is Purpose.TRAINING else 0
     if (params.tensor_length, params.scalar_length) != (tensor_length, layout.length):
         raise SuspectServer("the session's vector is not of the layout's lengths; nothing was sent")
-    load_arrays(model, model_arrays)
+    load_arrays(model, model_arrays, spec)
     scalars = _judge(task, model, data, device)
     vector, examples = empty(0, layout.length, params.modulus_bits), int(scalars[EVALUATION_EXAMPLES])
     integers: Sequence[int] = ()
@@ -120,6 +121,12 @@ def _judge(task: Task, model: nn.Module, data: ClientData, device: torch.device)
     judged = evaluate(task, model, data.validation, device)
     scalars: dict[str, int | float] = {EVALUATION_EXAMPLES: judged.examples, EVALUATION_LOSS: judged.loss_sum}
     return scalars | {metric_key(name): judged.metric_sums[name] for name in task.metric_names}
+
+
+@lru_cache(maxsize=4)
+def _task(name: str) -> Task:
+    """Found and checked once a process: a simulated worker asks for every client. A task holds no client's data."""
+    return load_task(name)
 
 
 def _data(task: Task, assignment: Assignment, node: Node) -> ClientData:

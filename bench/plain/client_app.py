@@ -1,6 +1,7 @@
 """Plain ClientApp: the same model, data, seeds and training as the secure one, the update in the clear.
 
-Decides: nothing that Flower's own quickstart does not. Imports torch at the top, as every message needs it.
+Decides: nothing that Flower's own quickstart does not. Imports torch at the top, as every message needs it. `plain`
+is the app itself, which the tests compare with too; `app` is the same one, watched.
 """
 
 import time
@@ -9,14 +10,13 @@ from typing import Any
 LOADING = time.time()
 
 import torch  # noqa: E402 - imports are what is timed
-from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict  # noqa: E402
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict  # noqa: E402
 from flwr.clientapp import ClientApp  # noqa: E402
 from torch import nn  # noqa: E402
 
 from bench.plain.stopwatch import TimedClientApp, timed  # noqa: E402
 from clients import training  # noqa: E402
 from clients.tasks import ClientData, DataSource, Task, load_task  # noqa: E402
-from clients.updates import arrays_of, load_arrays  # noqa: E402
 
 plain = ClientApp()
 _CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def fit(message: Message, context: Context) -> Message:
     partition = int(context.node_config["partition-id"])
     report = _train(task, model, data.train, settings, _CPU, config["server-round"], partition)
     metrics = MetricRecord({"num-examples": report.examples, "train_loss": report.mean_loss})
-    arrays = ArrayRecord({name: Array(array) for name, array in arrays_of(model).items()})
+    arrays = ArrayRecord(model.state_dict())
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 
@@ -51,11 +51,11 @@ def judge(message: Message, context: Context) -> Message:
 
 def _prepared(message: Message, context: Context) -> tuple[Task, nn.Module, ClientData]:
     config: Any = message.content.config_records["config"]
-    arrays = message.content.array_records["arrays"]
     training.limit_threads(1)
     task = load_task(config["task"])
     model = task.model(config["seed"])
-    load_arrays(model, {name: array.numpy() for name, array in arrays.items()})
+    # Copies into the model's own types, which a server optimiser may have widened.
+    model.load_state_dict(message.content.array_records["arrays"].to_torch_state_dict())
     place: Any = context.node_config
     source = DataSource(
         config["data-path"], place["partition-id"], place["num-partitions"], config["partition"],

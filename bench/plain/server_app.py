@@ -1,7 +1,7 @@
 """Plain ServerApps: Flower's FedAvg, train and evaluate each round, every exchange timed.
 
-`app` waits as Flower waits (`grid.send_and_receive`); `fast` pulls at our `poll-interval` instead, which shows how
-much of a difference is only polling.
+`app` waits as Flower waits (`grid.send_and_receive`); `fast` pulls as `strategies.exchange` does instead, soon while
+replies come in and more rarely while none do, which shows how much of a difference is only polling.
 """
 
 import time
@@ -21,6 +21,7 @@ from clients.updates import arrays_of
 
 app = ServerApp()
 fast = ServerApp()
+_FIRST_PAUSE = 0.01
 
 Send = Callable[..., Iterable[Message]]
 
@@ -33,11 +34,11 @@ def main(grid: Grid, context: Context) -> None:
 
 @fast.main()
 def main_fast(grid: Grid, context: Context) -> None:
-    """FedAvg with our poll interval."""
-    pause = RunConfig.parse(context.run_config).poll_interval
+    """FedAvg with our polling."""
+    most = RunConfig.parse(context.run_config).poll_interval
 
     def send(messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        waiting, replies = set(grid.push_messages(messages)), list[Message]()
+        waiting, replies, pause = set(grid.push_messages(messages)), list[Message](), _FIRST_PAUSE
         while True:
             arrived = list(grid.pull_messages(waiting))
             replies += arrived
@@ -45,6 +46,7 @@ def main_fast(grid: Grid, context: Context) -> None:
             if not waiting:
                 return replies
             time.sleep(pause)
+            pause = _FIRST_PAUSE if arrived else min(pause * 1.5, most)
 
     _run(grid, context, send)
 

@@ -70,7 +70,7 @@ def test_the_vector_holds_the_weighted_update_and_the_scalars() -> None:
     codec = FixedPoint(24, 5, 1.0)
     decoded = codec.decode(found.vector.tensor)
     assert np.max(np.abs(decoded - update.tensor * report.examples / 100)) <= codec.step
-    named, integers = ScalarLayout.of(Purpose.TRAINING, ("accuracy",), 1).decode(found.vector.scalars, 5)
+    named, integers = ScalarLayout.of(Purpose.TRAINING, ("accuracy",), 1).decode([found.vector.scalars], 5)
     assert (named[WEIGHT], named[WEIGHTS_CLAMPED]) == (16, 0)
     assert named[EVALUATION_EXAMPLES] == judged.examples == 6
     assert named[TRAINING_LOSS] == pytest.approx(report.mean_loss * 16, abs=1e-6)
@@ -91,7 +91,7 @@ def test_rounding_is_fresh_and_the_work_otherwise_repeats() -> None:
 def test_a_clamped_weight_scales_the_update_too() -> None:
     update, _, _ = reference()
     found = done(max_examples=8, encoding_bound=4.0)
-    named, _ = ScalarLayout.of(Purpose.TRAINING, ("accuracy",), 1).decode(found.vector.scalars, 5)
+    named, _ = ScalarLayout.of(Purpose.TRAINING, ("accuracy",), 1).decode([found.vector.scalars], 5)
     assert (named[WEIGHT], named[WEIGHTS_CLAMPED]) == (8, 1)
     codec = FixedPoint(24, 5, 4.0)
     assert np.max(np.abs(codec.decode(found.vector.tensor) - update.tensor)) <= codec.step
