@@ -75,7 +75,8 @@ class PopulationGrid(Grid):
         self.ids = list(range(1, clients + 1))
         self.summed: set[int] = set()
         self._drop, self._dice = drop, random.Random(seed)
-        self._asked: dict[str, tuple[Message, ProtocolRound]] = {}
+        self._pushed = 0
+        self._asked: dict[str, Message] = {}
         self._replies: dict[str, bytes | None] = {}
         self._lock = threading.Lock()
         self._workers = [_start(digests) for _ in range(workers)]
@@ -122,9 +123,10 @@ class PopulationGrid(Grid):
     def _push(self, message: Message) -> str:
         node, step = message.metadata.dst_node_id, _ROUNDS[message.metadata.message_type]
         with self._lock:
-            key = f"{len(self._asked):x}-{step}-{node}"
+            self._pushed += 1
+            key = f"{self._pushed:x}-{step}-{node}"
             message.metadata.__dict__["_message_id"] = key
-            self._asked[key] = message, step
+            self._asked[key] = message
             dropped = self._dice.random() < self._drop
             if dropped:
                 self._replies[key] = None
@@ -143,9 +145,9 @@ class PopulationGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Replies that have come; one of a dropped client is an error."""
         with self._lock:
-            found = [(key, self._replies.pop(key)) for key in message_ids if key in self._replies]
-        for key, reply in found:
-            request, _ = self._asked[key]
+            keys = [key for key in message_ids if key in self._replies]
+            found = [(self._asked.pop(key), self._replies.pop(key)) for key in keys]
+        for request, reply in found:
             if reply is None:
                 yield Message(Error(0, "the client crashed"), reply_to=request)
             else:

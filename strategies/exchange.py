@@ -19,6 +19,7 @@ from wire.rounds import ProtocolRound
 _TTL_MARGIN = 60.0
 _PULLED_AT_ONCE = 16
 _FIRST_PAUSE = 0.01
+_EARLY = 0.8  # of what it took the last time; so a trip that became faster is found out round by round
 _log = logging.getLogger("chorus.server")
 
 
@@ -42,6 +43,7 @@ def exchange(
     server_round: int,
     deadline: float,
     poll_interval: float,
+    expected: float = 0.0,
 ) -> Iterator[tuple[int, RecordDict | Refusal]]:
     """Ask every client of `requests`; yield (client, its reply) as they arrive, each client once at most.
 
@@ -52,6 +54,8 @@ def exchange(
         server_round: sent along as the message's group.
         deadline: seconds from when all is sent, on the monotonic clock; replies after it are never looked at.
         poll_interval: most seconds between two pulls; the first come sooner.
+        expected: seconds until everyone had answered the last time; looking long before is work that, on one host,
+            is taken from the clients.
     """
     messages = [
         Message(
@@ -65,7 +69,10 @@ def exchange(
     # leave out or blank what it could not store, so nothing is inferred from positions.
     asked = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
     pending = {key: node for key, node in asked.items() if key in pushed}
-    pause = min(_FIRST_PAUSE, poll_interval)
+    pause = min(max(_FIRST_PAUSE, _EARLY * expected), poll_interval)
+    if pending and expected:
+        time.sleep(min(pause, deadline / 2))
+        pause = _FIRST_PAUSE
     while pending and time.monotonic() < end:
         before = len(pending)
         for key, reply in _arrived(grid, list(pending)):

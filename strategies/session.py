@@ -56,6 +56,7 @@ class SessionDriver:
 
     Attributes:
         workers: threads that remove masks.
+        expected: protocol round -> seconds its last exchange took.
         carried: node id -> public keys for its next session; each is used once.
     """
 
@@ -64,6 +65,7 @@ class SessionDriver:
     emit: Emit
     workers: int = 1
     carried: dict[int, PublicKeys] = field(default_factory=dict)
+    expected: dict[ProtocolRound, float] = field(default_factory=dict)
 
     def run(
         self,
@@ -182,7 +184,7 @@ class _Course:
         deadline = deadlines.training if training else deadlines.protocol_round
         replies = exchange(
             self._driver.grid, requests, protocol_round, self._session.server_round, deadline,
-            deadlines.poll_interval,
+            deadlines.poll_interval, self._driver.expected.get(protocol_round, 0.0),
         )  # fmt: skip
         for node, reply in replies:
             if isinstance(reply, Refusal):
@@ -191,6 +193,8 @@ class _Course:
             up += record_bytes(reply)
             with self._dropping(node, refused):
                 receive(node, message_in(reply))
+        if requests and not refused and not collection.missing:
+            self._driver.expected[protocol_round] = time.monotonic() - started
         self._up, self._down = self._up + up, self._down + down
         self._completed[protocol_round] = collection.heard
         self._emit_round(

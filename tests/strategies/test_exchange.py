@@ -131,3 +131,19 @@ def test_printable_is_short_plain_and_one_line(text: str | None) -> None:
 
 def test_printable_says_so_when_there_is_no_reason() -> None:
     assert printable(None) == printable("") == "no reason given"
+
+
+@pytest.mark.parametrize(("expected", "first"), [(0.0, None), (0.1, 0.08), (60.0, 0.2), (0.001, 0.01)])
+def test_the_first_look_comes_shortly_before_the_last_reply_is_due(
+    grid: LocalGrid, monkeypatch: pytest.MonkeyPatch, expected: float, first: float | None
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    requests = {node: request_record(b"ask", None, None) for node in grid.ids}
+    assert len(list(exchange(grid, requests, R2, 7, 30.0, 0.2, expected))) == 3
+    assert slept == ([] if first is None else [pytest.approx(first)])
+
+
+def test_a_late_first_look_still_leaves_half_of_the_deadline(grid: LocalGrid) -> None:
+    requests = {node: request_record(b"ask", None, None) for node in grid.ids}
+    assert len(list(exchange(grid, requests, R2, 7, 0.1, 10.0, 100.0))) == 3
