@@ -1,4 +1,5 @@
-"""The command line: `run` starts one simulated run, `keys` lists the run configuration.
+"""The command line: `run` starts one simulated run, `keys` lists the run configuration, `ledger` says what
+was spent.
 
 This module decides options and what goes to which stream; it refuses to start anything before the
 configuration has been checked. A user's mistake is one line on standard error and exit code 2.
@@ -15,7 +16,7 @@ import typer
 from app.config import FIELDS, RunConfig, allowed, defaults, parse_overrides
 from app.launcher import Event, Request, launch
 from app.progress import Progress
-from arithmetic.errors import ConfigError
+from arithmetic.errors import ChorusError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -68,6 +69,19 @@ def keys() -> None:
         print(f"{key} = {json.dumps(standard[key])}\n    {field.description}; {allowed(key)}")
 
 
+@app.command()
+def ledger(
+    paths: Annotated[list[Path], typer.Argument(help="Ledgers of one client each.")],
+    delta: Annotated[float, typer.Option(help="Of the guarantee.")] = 1e-5,
+) -> None:
+    """Say what was spent, from ledgers alone: one sentence a guarantee, of the client that spent most."""
+    from app.privacy import guarantees  # the accountants: only here
+    from privacy.guarantee import sentences
+
+    for sentence in sentences(guarantees(paths, delta)):
+        print(sentence)
+
+
 def configuration(settings: list[str], drops: list[str]) -> RunConfig:
     """The checked configuration of `-c` and `--drop` arguments.
 
@@ -85,9 +99,9 @@ def main() -> int:
     """Entry of `python -m app`; never a traceback for a user's mistake."""
     try:
         code = app(standalone_mode=False)
-    except ConfigError as error:
+    except ChorusError as error:
         print(error.line, file=sys.stderr)
-        return 2
+        return 4 if error.code == "ENV" else 2
     except click.ClickException as error:
         print(f"CONFIG: {error.format_message()}; scripts/run --help lists options", file=sys.stderr)
         return 2

@@ -1,10 +1,9 @@
-"""The run configuration: every key, its default, its range, checked once into one frozen object.
+"""The run configuration: checked once into one frozen object.
 
-This module decides which keys exist (the table `[tool.flwr.app.config]` of pyproject.toml repeats
-the defaults, a test keeps the two equal), which values they take, and what a user is told when one
-of them cannot be used: always one line that names the key, the value and what is allowed
-(threats.md, section 3, 76 and 77). It refuses to know Flower, torch or the protocol: what a
-threshold means is `secagg.params`' business, only its range is looked at here.
+This module decides how a configuration is read and what a user is told when a value cannot be used: always one line
+that names the key, the value and what is allowed (threats.md, section 3, 76 and 77). Keys and ranges stand in
+`app.run_keys`. It refuses to know Flower, torch or the protocol: what a threshold means is `secagg.params`' business,
+only its range is looked at here.
 
 Types are strict: TOML `true` is no integer, `"1e-5"` is no number; an integer stands for a float.
 """
@@ -14,16 +13,15 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
+from typing import Any, Final, Literal, Self, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from app.run_keys import RunKeys, kebab
 from arithmetic.errors import ConfigError
 from clients.drops import parse_drops
-
-Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
 
 _TASK: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _DEVICE: Final = re.compile(r"(auto|cpu|mps|cuda(:(0|[1-9]\d{0,3}))?)\Z", re.ASCII)
@@ -36,97 +34,8 @@ _KINDS: Final[dict[object, str]] = {
 }
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
-class RunConfig(BaseModel):
-    """One run, checked. Keys are written in kebab case: `local_epochs` is `local-epochs`."""
-
-    model_config = ConfigDict(
-        strict=True,
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        alias_generator=_kebab,
-        populate_by_name=True,
-    )
-
-    task: str = Field(default="digits", description="data and model: digits, mnist or a dotted module path")
-    strategy: Literal["fedavg", "fedprox", "fedadam", "fedavgm", "fedyogi", "fedadagrad"] = Field(
-        default="fedavg", description="Flower strategy that turns the cohort's mean into the next model"
-    )
-    clients: int = Field(default=10, ge=3, le=100_000, description="cohort to wait for")
-    rounds: int = Field(default=10, ge=1, le=100_000, description="server rounds")
-    local_epochs: int = Field(
-        default=2, ge=1, le=1_000, description="passes over a client's data a server round"
-    )
-    batch_size: int = Field(default=32, ge=1, le=1_000_000, description="examples a training step")
-    learning_rate: float = Field(default=0.1, gt=0.0, le=100.0, description="of a client's SGD")
-    momentum: float = Field(default=0.9, ge=0.0, lt=1.0, description="of a client's SGD")
-    proximal_mu: float = Field(
-        default=0.0, ge=0.0, le=1_000_000.0, description="pull to the global model (fedprox)"
-    )
-    server_learning_rate: float = Field(
-        default=0.0, ge=0.0, le=100.0, description="server's step (fedavgm, fedopt); 0 is the strategy's own"
-    )
-    server_momentum: float = Field(default=0.0, ge=0.0, lt=1.0, description="server's momentum (fedavgm)")
-    partition: Literal["iid", "dirichlet"] = Field(
-        default="iid", description="how examples are dealt to simulated clients"
-    )
-    dirichlet_alpha: float = Field(
-        default=0.5, gt=0.0, le=1_000_000.0, description="evenness of the labels (dirichlet)"
-    )
-    validation_fraction: float = Field(
-        default=0.2, gt=0.0, lt=1.0, description="of a client's examples, kept to judge models"
-    )
-    seed: int = Field(
-        default=0,
-        ge=0,
-        le=2**63 - 1,
-        description="of data split, initial model and training order; never of a mask",
-    )
-    device: str = Field(default="auto", description="where clients train: auto, cpu, cuda, cuda:N or mps")
-    data_path: str = Field(default="", description="folder of the data; a node's own data-path wins")
-    threshold: int = Field(
-        default=0,
-        ge=0,
-        le=100_000,
-        description="survivors that unmask; 0 is two thirds of a group + 1",
-    )
-    groups: int = Field(
-        default=1, ge=1, le=33_333, description="sessions a server round is split into, side by side"
-    )
-    groups_at_once: int = Field(
-        default=0, ge=0, le=33_333, description="of them that run side by side; 0 is all"
-    )
-    neighbours: int = Field(default=0, ge=0, le=99_999, description="of each client; 0 is everybody")
-    corrupt_fraction: float = Field(
-        default=0.0, ge=0.0, lt=1.0, description="of a group that may collude; derives a sparse graph"
-    )
-    dropout_fraction: float = Field(
-        default=0.0, ge=0.0, lt=1.0, description="of clients that may vanish; derives a sparse graph"
-    )
-    modulus_bits: int = Field(default=24, ge=8, le=64, description="of a residue of the masked vector")
-    encoding_bound: float = Field(
-        default=1.0, gt=0.0, le=1_000_000.0, description="first clamp of an update's coordinate"
-    )
-    max_examples: int = Field(
-        default=10_000,
-        ge=1,
-        le=2**31,
-        description="largest weight of a client; more is clamped, counted",
-    )
-    min_cohort: int = Field(default=3, ge=3, le=100_000, description="fewest survivors whose sum is unmasked")
-    cohort_deadline: Seconds = Field(default=120.0, description="seconds to wait for the whole cohort")
-    training_deadline: Seconds = Field(default=600.0, description="seconds of r1, which trains")
-    round_deadline: Seconds = Field(default=20.0, description="seconds of r0, r2 and r4 each")
-    poll_interval: float = Field(
-        default=0.2, ge=0.01, le=10.0, description="seconds between looks for replies"
-    )
-    central_test: bool = Field(default=True, description="judge each model on the task's public test set")
-    drop: str = Field(default="", description="clients that vanish, to see recovery: 2@r2:round3,...")
-    run_dir: str = Field(default="", description="where the run is written; empty is runs/<id>")
+class RunConfig(RunKeys):
+    """One run, checked."""
 
     @classmethod
     def parse(cls, mapping: Mapping[str, object]) -> Self:
@@ -147,7 +56,7 @@ class RunConfig(BaseModel):
             config = cls.model_validate(dict(mapping))
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
-            key = _kebab(str(first["loc"][0]))
+            key = kebab(str(first["loc"][0]))
             raise ConfigError(_wrong(key, mapping.get(key))) from None
         _check_texts(config)
         _check_together(config)
@@ -158,7 +67,7 @@ class RunConfig(BaseModel):
         return self.model_dump(by_alias=True)
 
 
-FIELDS: Final[dict[str, FieldInfo]] = {_kebab(name): field for name, field in RunConfig.model_fields.items()}
+FIELDS: Final[dict[str, FieldInfo]] = {kebab(name): field for name, field in RunConfig.model_fields.items()}
 
 
 def defaults() -> dict[str, str | int | float | bool]:
@@ -171,7 +80,7 @@ def allowed(key: str) -> str:
     if key == "device":
         return _DEVICES
     if key == "task":
-        return "digits, mnist or a dotted module path"
+        return "digits, mnist, digits_hog, mnist_hog or a dotted module path"
     if key == "drop":
         return "a comma list of COUNT@r0|r1|r2|r4:roundN"
     field = FIELDS[key]
@@ -283,6 +192,7 @@ def _check_together(config: RunConfig) -> None:
         whole += f" in {config.groups} groups"
     limits = (
         ("groups", config.groups, n // 3, "at most"),
+        ("groups-at-once", config.groups_at_once, config.groups, "at most groups ="),
         ("threshold", config.threshold, size, "at most"),
         ("min-cohort", config.min_cohort, size, "at most"),
         ("neighbours", config.neighbours, size - 1, "below the smallest group, at most"),

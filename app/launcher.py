@@ -125,10 +125,10 @@ def _supervise(
             _ignore_signals()
             end_descendants(_GRACE)
             flower.keep_output()
-        return judge(last, status, details, directory, request.config.rounds)
+        return judge(last, status, details, directory, request.config)
 
 
-def judge(last: Event, status: str, details: str, directory: RunDirectory, rounds: int) -> Outcome:
+def judge(last: Event, status: str, details: str, directory: RunDirectory, config: RunConfig) -> Outcome:
     """Exit code and closing lines from the last event and Flower's status; both must say success.
 
     Args:
@@ -136,7 +136,7 @@ def judge(last: Event, status: str, details: str, directory: RunDirectory, round
         status: `finished:completed`, `finished:failed`, ...; "" when Flower took no run.
         details: Flower's words about it.
         directory: where everything was written.
-        rounds: server rounds asked for.
+        config: what was asked for.
     """
     log = _near(directory.log)
     match last.get("event"):
@@ -145,7 +145,7 @@ def judge(last: Event, status: str, details: str, directory: RunDirectory, round
             line = f"{code}: {printable(last.get('reason', 'no reason was given'))}"
             return Outcome(_EXIT_OF_CODE.get(code, 1), error=line)
         case "run_finished" if status == "finished:completed":
-            return Outcome(0, tuple(_closing(last, directory, rounds)))
+            return Outcome(0, tuple(_closing(last, directory, config)))
     if not status:
         reason = f"Flower did not take the run: {printable(details)}; details are in {log}"
     else:
@@ -156,8 +156,17 @@ def judge(last: Event, status: str, details: str, directory: RunDirectory, round
     return Outcome(1, error=f"crash: {reason}")
 
 
-def _closing(last: Event, directory: RunDirectory, rounds: int) -> list[str]:
-    lines = result_lines(last, rounds)
+def _closing(last: Event, directory: RunDirectory, config: RunConfig) -> list[str]:
+    lines = result_lines(last, config.rounds)
+    if config.privacy == "none":
+        lines.append("privacy: no differential privacy; the sum is what it is")
+    else:
+        from app.privacy import closing_lines  # numpy and the accountants: only where needed
+
+        try:
+            lines += closing_lines(config, directory.path / "ledgers")
+        except ChorusError as error:  # the run and its model stand
+            lines.append(f"privacy: what was spent cannot be said: {error.line}")
     devices = devices_line(directory.path / "clients")
     if devices:
         lines.append(devices)

@@ -41,9 +41,10 @@ class Tail:
 
 @dataclass(slots=True)
 class Progress:
-    """Turns events into lines; remembers what is not yet shown: troubles, and error bounds by server round."""
+    """Turns events into lines; remembers whether there are groups, and what is not yet shown."""
 
     rounds: int
+    _several: bool = False
     _troubles: list[str] = field(default_factory=list)
     _error_bounds: list[tuple[float, str]] = field(default_factory=list)
 
@@ -56,7 +57,8 @@ class Progress:
     def _started(self, event: Event) -> list[str]:
         graph = event.get("neighbours") or "all"
         groups = event.get("groups")
-        several = f" in {groups} groups" if isinstance(groups, int) and groups > 1 else ""
+        self._several = isinstance(groups, int) and groups > 1
+        several = f" in {groups} groups" if self._several else ""
         return [
             f"{_text(event, 'task')}, {_text(event, 'strategy')}: "
             f"{_text(event, 'parameters')} parameters, "
@@ -64,11 +66,15 @@ class Progress:
             f"neighbours {graph}, modulus 2^{_text(event, 'modulus_bits')}"
         ]
 
+    def _privacy(self, event: Event) -> list[str]:
+        return [f"privacy, planned: {str(sentence)[:600]}" for sentence in _ids(event, "sentences")]
+
     def _cohort(self, event: Event) -> list[str]:
         return [f"cohort ready: {len(_ids(event, 'nodes'))} clients"]
 
     def _protocol_round(self, event: Event) -> list[str]:
-        name = _text(event, "protocol_round")
+        group = f"group {_text(event, 'group')} " if self._several else ""
+        name = f"{group}{_text(event, 'protocol_round')}"
         missing = _ids(event, "missing")
         if missing:
             self._troubles.append(f"{name}: {len(missing)} missing: {_few(missing)}")
@@ -135,6 +141,7 @@ class Progress:
 
 _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "run_started": Progress._started,
+    "privacy_planned": Progress._privacy,
     "cohort_ready": Progress._cohort,
     "protocol_round": Progress._protocol_round,
     "misbehaviour": Progress._misbehaviour,

@@ -15,10 +15,12 @@ from flwr.serverapp.strategy import Result
 
 from app.config import RunConfig
 from app.inner_strategy import inner_strategy
+from app.privacy import modulus_bits, planned, terms_of, update_per_sum
 from app.run_directory import RunDirectory
-from arithmetic.errors import ChorusError
+from arithmetic.errors import ChorusError, ConfigError
 from arithmetic.layout import VectorSpec
 from clients.tasks import DataSource, Task, load_task
+from privacy.terms import PrivacyMode
 from strategies.secure_aggregation import SecureAggregation
 from strategies.settings import Deadlines, Settings
 
@@ -60,15 +62,20 @@ def _train(grid: Grid, config: RunConfig, directory: RunDirectory) -> tuple[Resu
     task = load_task(config.task)
     model = task.model(config.seed)
     spec, settings = spec_of(model), settings_of(config)
+    if config.privacy != "none" and spec.integer_length:
+        raise ConfigError(
+            f"privacy = {config.privacy} cannot sum the integer buffers of this model; use GroupNorm, not BatchNorm"
+        )
     params = settings.params(settings.group_size, spec.tensor_length, 0)
-    strategy = SecureAggregation(
-        inner_strategy(config, params.min_survivors), spec, settings, task.metric_names, directory.emit
-    )
+    inner = inner_strategy(config, settings.groups * params.min_survivors)
+    strategy = SecureAggregation(inner, spec, settings, task.metric_names, directory.emit)
     directory.emit(
         "run_started", run=directory.id, task=config.task, strategy=config.strategy, clients=config.clients,
         groups=config.groups, threshold=params.threshold, neighbours=params.neighbours,
         modulus_bits=params.modulus_bits, parameters=spec.tensor_length, rounds=config.rounds,
     )  # fmt: skip
+    if settings.privacy.mode is not PrivacyMode.NONE:
+        directory.emit("privacy_planned", mode=settings.privacy.mode, sentences=planned(config, params))
     initial = ArrayRecord({name: Array(array) for name, array in arrays_of(model).items()})
     central = central_test(task, config, spec) if config.central_test else None
     result = strategy.start(
@@ -89,7 +96,9 @@ def settings_of(config: RunConfig) -> Settings:
         corrupt_fraction=config.corrupt_fraction,
         dropout_fraction=config.dropout_fraction,
         min_cohort=config.min_cohort,
-        modulus_bits=config.modulus_bits,
+        modulus_bits=modulus_bits(config),
+        privacy=terms_of(config),
+        update_per_sum=update_per_sum(config) if config.privacy != "none" else 0.0,
         encoding_bound=config.encoding_bound,
         max_examples=config.max_examples,
         cohort_deadline=config.cohort_deadline,

@@ -10,6 +10,7 @@ a second run differ. MNIST (`../shared/data/mnist` beside the repository; left o
 Decides: the cases, the widths, and what is printed of each. Refuses to judge: no figure is held to a limit here.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,9 @@ from statistics import fmean
 from typing import Any, Self
 
 import numpy as np
+
+if not __package__:  # as a script: this folder holds modules named like our packages
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from app.config import RunConfig
 from arithmetic.errors import ParameterError
@@ -80,7 +84,8 @@ class Accuracy(Row):
     @property
     def ratio(self) -> str:
         """How much better, in points."""
-        assert self.peer is not None
+        if self.peer is None:
+            return ""
         return f"{100 * (self.ours - self.peer):+.2f} points,"
 
 

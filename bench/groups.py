@@ -5,17 +5,16 @@ Refuses to know: how clients answer (`bench.population`).
 """
 
 import os
-import resource
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from flwr.app import ConfigRecord
 
 from bench.population import PopulationGrid, contribution
 from bench.report import Row
-from strategies.groups import Groups, RoundTotal
+from bench.separate import peak_megabytes
+from strategies.groups import Groups, Membership, RoundTotal
 from strategies.settings import Deadlines, Settings
 from wire.records import config_digest, model_digest, pack_arrays
 from wire.rounds import Purpose
@@ -50,10 +49,10 @@ def _server_round(clients: int, group: int, length: int) -> Iterator[Row]:
             failed.append(int(str(fields["group"])) - 1)
 
     held = Groups(grid, settings, emit)
-    members = held.split(grid.ids)
+    members = Membership(settings.groups).split(grid.ids)
     try:
         started, processor = time.perf_counter(), time.process_time()
-        total = held.run(params, members, model, config, 1, Purpose.TRAINING)
+        total = held.run(params, members, model, config, 1, Purpose.TRAINING, lambda report: None)
         seconds, processor = time.perf_counter() - started, time.process_time() - processor
     finally:
         grid.close()
@@ -62,7 +61,13 @@ def _server_round(clients: int, group: int, length: int) -> Iterator[Row]:
     note = f"the exact sum of {total.survivors} clients in {len(total.scalars)} of {len(members)} groups"
     yield Row(f"server round, {what}", seconds, None, "s", note)
     yield Row(f"server's processor time, {what}", processor, None, "s")
-    yield Row(f"server's peak, {what}", _peak(), None, "MB", "its whole process")
+    yield Row(
+        f"server's peak, {what}",
+        peak_megabytes(),
+        None,
+        "MB",
+        "its whole process; the dropped answer with an error at once",
+    )
 
 
 def _check(total: RoundTotal, summed: set[int], length: int) -> None:
@@ -73,12 +78,3 @@ def _check(total: RoundTotal, summed: set[int], length: int) -> None:
     exact = np.array_equal(total.tensor, expected) and numbers == sum(summed)
     if not exact or total.survivors != len(summed):
         raise SystemExit("the sum is wrong: no figure of this run may be believed")
-
-
-def _peak() -> float:
-    """Most megabytes this process ever held."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -9,10 +9,15 @@ Decides: the sizes, and the bounds that are printed beside each peak.
 Refuses to judge: no test looks at a size.
 """
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+if not __package__:  # as a script: this folder holds modules named like our packages
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from arithmetic.residues import word_type
-from bench.report import Row, finish, options_of
+from bench.report import RESULTS, Row, finish, options_of
 from bench.separate import Separate, SeparateClients, SeparateServer
 from bench.session import run_session
 from secagg.bounds import Adversary
@@ -59,7 +64,14 @@ def main() -> None:
     options = options_of("Peaks of memory, side by side.", case=("all", *CASES)).parse_args()
     chosen = [case for name, case in CASES.items() if options.case in ("all", name)]
     name = "memory" if options.case == "all" else f"memory-{options.case}"
-    finish(name, (row for case in chosen for row in case(options.quick)), options)
+    rows = finish(name, (row for case in chosen for row in case(options.quick)), options)
+    if options.save:
+        # Only here: matplotlib is in the extra `bench`, and measuring does without it.
+        from bench.pictures import bars
+
+        peaks = [row for row in rows if row.unit == "MB"]
+        labels, numbers = [row.case for row in peaks], [row.ours for row in peaks]
+        bars(labels, numbers, "Most memory of a whole process", "MB", RESULTS / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Refuses to know: how anything was measured.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +75,56 @@ def _finding(curves: Sequence[Curve]) -> str:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
+
+
+def accuracy_against_epsilon(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path) -> None:
+    """Accuracy in percent against epsilon on a logarithmic axis, a line a mode.
+
+    Args:
+        curves: mode -> (epsilon, accuracy), ascending; "distributed" and "central" at the same epsilons.
+        path: where to write; its suffix says the format.
+    """
+    pairs = zip(curves["central"], curves["distributed"], strict=True)
+    behind = max(theirs - ours for (_, theirs), (_, ours) in pairs)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        axes = figure.subplots()
+        for (mode, points), (colour, marker) in zip(curves.items(), _STYLES, strict=False):
+            epsilons, accuracies = zip(*points, strict=True)
+            axes.plot(epsilons, accuracies, color=colour, marker=marker, label=mode)
+        ticks = sorted({epsilon for points in curves.values() for epsilon, _ in points})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xlabel("epsilon of the whole run (example-level)")
+        axes.set_ylabel("accuracy on the public test set, %")
+        axes.set_title(
+            f"Noise shared under the mask: at most {max(behind, 0.0):.2f} points behind a trusted server",
+            loc="left",
+        )
+        axes.legend(loc="lower right")
+        figure.savefig(path, dpi=_DPI)
+
+
+def bars(labels: Sequence[str], numbers: Sequence[float], finding: str, unit: str, path: Path) -> None:
+    """A horizontal bar a figure on a logarithmic axis, with its number at its end.
+
+    Args:
+        labels: what each bar is, from the top.
+        numbers: above 0.
+        finding: the title.
+        unit: of the numbers.
+        path: where to write; its suffix says the format.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.0, 0.6 + 0.36 * len(labels)), layout="constrained")
+        axes = figure.subplots()
+        drawn = axes.barh(range(len(labels)), numbers, color=_STYLES[0][0], height=0.62)
+        axes.bar_label(drawn, [f"{number:.3g}" for number in numbers], padding=3)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        axes.set_xlim(min(1.0, *numbers) * 0.9, max(numbers) * 3)
+        axes.set_xlabel(unit)
+        axes.set_title(finding, loc="left")
+        axes.grid(axis="y", visible=False)
+        figure.savefig(path, dpi=_DPI)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = KEPT = Path(__file__).resolve().parent / "results"
 _VERSIONS = ("flwr", "torch", "numpy", "cryptography")
 
 
@@ -42,11 +42,18 @@ class Row:
         return f"{self.case:58} {self.ours:12.4g} {self.unit:6} {against}{self.note}"
 
     @property
+    def faster(self) -> float:
+        """How many times better than the peer; 0 without one."""
+        if self.peer is None:
+            return 0.0
+        return self.ours / self.peer if self.unit.endswith("/s") else self.peer / self.ours
+
+    @property
     def ratio(self) -> str:
-        """How many times better."""
-        assert self.peer is not None
-        better = self.ours / self.peer if self.unit.endswith("/s") else self.peer / self.ours
-        return f"{better:.3g}x"
+        """How many times better; of percentages, by how many points; nothing without a peer."""
+        if self.peer is None:
+            return ""
+        return f"{self.ours - self.peer:+.2f} points" if self.unit == "%" else f"{self.faster:.3g}x"
 
 
 def options_of(description: str, **choices: tuple[str, ...]) -> argparse.ArgumentParser:
@@ -66,7 +73,13 @@ def options_of(description: str, **choices: tuple[str, ...]) -> argparse.Argumen
 
 
 def finish(name: str, rows: Iterable[Row], options: argparse.Namespace) -> list[Row]:
-    """Print every row as it comes; then, as asked, keep them as bench/results/<name>.json and print JSON."""
+    """Print every row as it comes; then, as asked, keep them as bench/results/<name>.json and print JSON.
+
+    Raises:
+        SystemExit: the figures of a quick run were to be kept.
+    """
+    if options.quick and options.save and RESULTS == KEPT:
+        raise SystemExit("--quick is for shape: its figures are not kept; leave out --quick or --save")
     told = []
     for row in rows:
         print(row.line, flush=True)

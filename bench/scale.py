@@ -16,8 +16,13 @@ seconds are the mean over the cohort, its bytes the most that any sent and recei
 
 import gc
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+if not __package__:  # as a script: this folder holds modules named like our packages
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from bench.groups import groups
 from bench.powerlaw import Curve

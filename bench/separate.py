@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from bench.session import Client, Requests, Server, Spent
 from secagg.params import SecAggParams
@@ -90,9 +90,7 @@ class Separate:
             [sys.executable, "-m", "bench.separate", side],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._to, self._from = self._process.stdin, self._process.stdout
+        self._to, self._from = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
 
     @cached_property
     def report(self) -> Report:

@@ -146,5 +146,5 @@ def encoded_mean(
     sums: dict[str, int | float] = {exceeding_key(at): int(count) for at, count in enumerate(exceeding)}
     sums |= {WEIGHT: sum(update.weight for update in updates), WEIGHTS_CLAMPED: 0}
     sums |= {TRAINING_LOSS: sum(update.weight * update.loss for update in updates)}
-    metrics = training_of(sums, len(updates), codec, max_examples, length)
+    metrics = training_of(sums, len(updates), codec, max_examples)
     return codec.decode(total) * metrics.scale, metrics

@@ -133,20 +133,28 @@ def _share(content: RecordDict, context: Context, server_round: int) -> bytes:
     arrays = unpack_arrays(content[MODEL_KEY])
     if cohort.session.server_round != server_round:
         raise SuspectServer("the session and its message name different server rounds; nothing was shared")
+    from clients.policy import Policy
+
+    policy = Policy.of_node(context.node_config)
+    policy.check_session(cohort.session.params)
+    policy.check_terms(assignment.terms)
     digests = (
         model_digest(content.array_records[MODEL_KEY]),
         config_digest(content.config_records[CONFIG_KEY]),
     )
     state, reply = share_step(_parse_keys(kept), cohort, *digests, os.urandom)
+    from clients.spending import place_of
     from clients.work import Node, work  # torch: this trip only
 
     partition, partitions = _partition(context)
+    simulated = _simulated(context)
     node = Node(
-        str(context.node_config.get("data-path", "")), partition, partitions, simulated=_simulated(context)
-    )
+        str(context.node_config.get("data-path", "")), partition, partitions, simulated, str(context.run_id),
+        place_of(context.run_config, context.node_config, simulated), policy,
+    )  # fmt: skip
     done = work(arrays, assignment, node, cohort.session.params, cohort.session.server_round)
     LocalLog.of(context.run_config, context.node_config, node.simulated).trained(
-        assignment.purpose, server_round, done.device, done.examples
+        assignment.purpose, server_round, done.device, done.examples, done.notes
     )
     vector = pending.keep(done.vector.tensor.tobytes() + done.vector.scalars.tobytes(), context.node_id)
     kept_state.put(context.state, ProtocolRound.MASKED_INPUT, state.to_bytes(), vector)

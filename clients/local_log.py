@@ -34,10 +34,13 @@ class LocalLog:
             return cls(None)
         return cls(Path(folder) / "clients" / f"{partition}.jsonl")
 
-    def trained(self, purpose: str, server_round: int, device: str, examples: int) -> None:
-        """One line after local work; a simulated evaluation is not worth one."""
+    def trained(
+        self, purpose: str, server_round: int, device: str, examples: int, notes: Mapping[str, str | int]
+    ) -> None:
+        """One line after local work, with what private training noted; a simulated evaluation is not worth one."""
         if self.path is None:
-            print(f"chorus client: {purpose} in server round {server_round} on {device}", flush=True)
+            said = "".join(f", {name.replace('_', ' ')} {value}" for name, value in notes.items())
+            print(f"chorus client: {purpose} in server round {server_round} on {device}{said}", flush=True)
             return
         if purpose != "training":
             return
@@ -46,4 +49,4 @@ class LocalLog:
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line | {"examples": examples}) + "\n")
+                file.write(json.dumps(line | {"examples": examples} | dict(notes)) + "\n")

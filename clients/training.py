@@ -88,20 +88,20 @@ def train(
     examples = length_of(dataset)
     if not examples:
         raise RangeError("this client has no training examples, so it abstains; check data-path")
-    stream = _stream(config.seed, server_round, partition_id)
+    stream = own_stream(config.seed, server_round, partition_id)
     order = torch.Generator().manual_seed(stream)
-    with _own_random_stream(stream, device), _typed_errors():
+    with own_random_stream(stream, device), typed_errors():
         model.to(device).train()
         step = _Descent(model, config)
         total, steps = 0.0, 0
         for _ in range(config.local_epochs):
             shuffled = torch.randperm(examples, generator=order)
             for indices in _batches(shuffled, config.batch_size):
-                loss = task.loss(model, _to(_gather(dataset, indices), device))
+                loss = task.loss(model, to_device(gather(dataset, indices), device))
                 total += _finite(loss) * len(indices)
                 step(loss)
                 steps += 1
-        _check_weights(model)
+        check_weights(model)
     return TrainingReport(examples, total / (examples * config.local_epochs), steps)
 
 
@@ -118,10 +118,10 @@ def evaluate(task: Task, model: nn.Module, dataset: Dataset[Any], device: torch.
         raise RangeError("there are no examples to evaluate on, so this client abstains")
     sums = dict.fromkeys(("loss", *task.metric_names), 0.0)
     was_training = model.training
-    with torch.no_grad(), _typed_errors():
+    with torch.no_grad(), typed_errors():
         model.to(device).eval()
         for indices in torch.split(torch.arange(examples), EVALUATION_BATCH):
-            found = task.evaluate_batch(model, _to(_gather(dataset, indices), device))
+            found = task.evaluate_batch(model, to_device(gather(dataset, indices), device))
             _check_sums(found, sums, len(indices))
             for name in sums:
                 sums[name] += float(found[name])
@@ -167,14 +167,15 @@ class _Descent:
         weight.add_(gradient, alpha=-self.config.learning_rate)
 
 
-def _stream(seed: int, server_round: int, partition_id: int) -> int:
+def own_stream(seed: int, server_round: int, partition_id: int) -> int:
     """A 63-bit stream number; hashed, so that neighbouring rounds and clients share nothing."""
     label = f"chorus/training/{seed}/{server_round}/{partition_id}".encode()
     return int.from_bytes(hashlib.sha256(label).digest()[:8], "big") >> 1
 
 
 @contextmanager
-def _own_random_stream(stream: int, device: torch.device) -> Iterator[None]:
+def own_random_stream(stream: int, device: torch.device) -> Iterator[None]:
+    """Seed torch with `stream` inside; on leaving, the global random state is as it was."""
     gpus = [device.index or 0] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None
     with torch.random.fork_rng(devices=gpus):
@@ -192,7 +193,8 @@ def _own_random_stream(stream: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _typed_errors() -> Iterator[None]:
+def typed_errors() -> Iterator[None]:
+    """Turn what torch says of too little memory or data into the errors a user can act upon."""
     try:
         yield
     except (RuntimeError, MemoryError, ValueError) as error:
@@ -217,19 +219,21 @@ def _batches(shuffled: torch.Tensor, size: int) -> list[torch.Tensor]:
     return parts
 
 
-def _gather(dataset: Dataset[Any], indices: torch.Tensor) -> Any:  # noqa: ANN401 - the task's own type
+def gather(dataset: Dataset[Any], indices: torch.Tensor) -> Any:  # noqa: ANN401 - the task's own type
+    """The examples at `indices`, int64 (size,), as one batch."""
     if type(dataset) is TensorDataset:  # index whole tensors: many times faster than one by one
         return tuple(tensor[indices] for tensor in dataset.tensors)
     return default_collate([dataset[index] for index in indices.tolist()])
 
 
-def _to(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - the task's own type
+def to_device(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - the task's own type
+    """The same batch on `device`, whatever it is made of."""
     if isinstance(batch, torch.Tensor):
         return batch.to(device)
     if isinstance(batch, Mapping):
-        return {key: _to(value, device) for key, value in batch.items()}
+        return {key: to_device(value, device) for key, value in batch.items()}
     if isinstance(batch, list | tuple):
-        return tuple(_to(value, device) for value in batch)
+        return tuple(to_device(value, device) for value in batch)
     return batch
 
 
@@ -242,7 +246,8 @@ def _finite(loss: torch.Tensor) -> float:
     return value
 
 
-def _check_weights(model: nn.Module) -> None:
+def check_weights(model: nn.Module) -> None:
+    """Raise RangeError when a trained weight is no longer finite."""
     for name, tensor in model.named_parameters():
         if tensor.requires_grad and not bool(torch.isfinite(tensor).all()):
             raise RangeError(f"{name} is no longer finite, so nothing is sent; lower learning-rate")

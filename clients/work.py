@@ -1,28 +1,35 @@
 """The work of r1: judge the model that came in, train it, encode the update. The only trip that imports
 torch.
 
-Decides: what enters the vector: weight / max_examples * (local - global), and the scalars of `wire.scalars`.
-Refuses to know: the protocol, and where the vector waits until r2.
+Decides: what enters the vector: weight / max_examples * (local - global), and the scalars of `wire.scalars`; with
+differential privacy the weight is one, and of the scalars only those that follow from what is noised are not zero.
+Refuses to know: the protocol, where the vector waits until r2, and how noise is added (`clients.private`).
 """
 
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from arithmetic.fixed_point import FixedPoint
-from arithmetic.layout import FlatUpdate
+from arithmetic.errors import ParameterError
+from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
+from arithmetic.layout import VectorSpec
+from arithmetic.residues import Words
 from clients.device import choose_device
+from clients.policy import Policy, norm_of
 from clients.tasks import ClientData, DataSource, Task, length_of, load_task
-from clients.training import TrainingConfig, TrainingReport, evaluate, limit_threads, train
+from clients.training import TrainingConfig, evaluate, limit_threads, train
 from clients.updates import arrays_of, load_arrays, spec_of
-from secagg.errors import RangeError, SuspectServer
+from privacy.terms import PrivacyMode
+from secagg.errors import RangeError, Refused, SuspectServer
 from secagg.masks import Residues, empty
 from secagg.params import SecAggParams
 from secagg.primitives import KeyStream, same
@@ -33,11 +40,16 @@ from wire.scalars import (
     TRAINING_LOSS,
     WEIGHT,
     WEIGHTS_CLAMPED,
+    WITHIN_NORM,
     ScalarLayout,
     exceeding_key,
     metric_key,
 )  # fmt: skip
 from wire.settings import Assignment, layout_digest
+
+if TYPE_CHECKING:
+    from clients.private import PrivateWork
+    from clients.spending import Spending
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -50,6 +62,9 @@ class Node:
     partition_id: int
     num_partitions: int
     simulated: bool
+    run: str = ""
+    ledger: Path | None = None
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,7 @@ class Done:
     vector: Residues
     device: str
     examples: int
+    notes: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAggParams, round_: int) -> Done:
@@ -66,39 +82,72 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
 
     Raises:
         SuspectServer: the server takes the model to be laid out differently.
+        Refused: the node's policy does not allow it, or the incoming arrays are not the model's.
         RangeError: no data, a loss or gradient that is not finite, a number too large: nothing is sent.
         SetupError: the device asked for is not there or out of memory.
     """
     if node.simulated:
         limit_threads(1)
+    node.policy.check_task(assignment.task)
     task = _task(assignment.task)
     device = choose_device(assignment.device, node.partition_id)
     data = _data(task, assignment, node)
     model = task.model(assignment.seed)
-    spec, purpose = spec_of(model), Purpose(assignment.purpose)
-    layout = ScalarLayout.of(purpose, task.metric_names, spec.integer_length)
+    spec, purpose, terms = spec_of(model), Purpose(assignment.purpose), assignment.terms
+    adaptive = terms.clipping_quantile > 0
+    layout = ScalarLayout.of(purpose, task.metric_names, spec.integer_length, adaptive)
+    tensor_length = spec.tensor_length if purpose is Purpose.TRAINING else 0
+    _check_layout(spec, layout, assignment, params, tensor_length)
+    parameters = sum(array.size for array in model_arrays.values())
+    node.policy.check_model(assignment.task, spec.digest, parameters, norm_of(model_arrays))
+    _load(model, model_arrays, spec)
+    private = terms.mode is not PrivacyMode.NONE
+    scalars = _unsaid(task) if private else _judge(task, model, data, device)
+    vector, examples = empty(0, layout.length, params.modulus_bits), int(scalars[EVALUATION_EXAMPLES])
+    integers: Sequence[int] = ()
+    notes: Mapping[str, str | int] = {}
+    if purpose is Purpose.TRAINING and private:
+        from clients.private import PrivateWork  # Opacus: only where it is needed
+
+        job = PrivateWork(
+            task, model, data.train, device, model_arrays, spec, _config(assignment), terms, params,
+            assignment.max_examples, _spending(node, data), round_, node.partition_id,
+        )  # fmt: skip
+        vector.tensor, counts = _private(job, assignment)
+        scalars |= {WEIGHT: 1, WEIGHTS_CLAMPED: 0, TRAINING_LOSS: 0} | counts
+        integers, examples, notes = [0] * spec.integer_length, length_of(data.train), job.spending.notes
+    elif purpose is Purpose.TRAINING:
+        trained = train(task, model, data.train, _config(assignment), device, round_, node.partition_id)
+        update = spec.flatten_update(arrays_of(model), model_arrays)
+        examples, weight = trained.examples, weight_of(trained.examples, assignment.max_examples)
+        vector.tensor, counts = _encode(update.tensor, weight, assignment, params)
+        scalars |= {WEIGHT: weight, WEIGHTS_CLAMPED: int(weight < trained.examples)}
+        scalars |= {TRAINING_LOSS: trained.mean_loss * weight} | counts
+        integers = [int(value) * weight for value in update.integers]
+    vector.scalars = layout.encode(scalars, integers, params.cohort)
+    return Done(vector, str(device), examples, notes)
+
+
+def _check_layout(
+    spec: VectorSpec, layout: ScalarLayout, assignment: Assignment, params: SecAggParams, tensor_length: int
+) -> None:
+    """Refuse to fill a vector that the server would read differently."""
     if not same(layout_digest(spec, layout), assignment.layout_digest):
         raise SuspectServer(
             "server and client disagree on the model's layout or the code's version; install the same "
             "version on both sides. Nothing was sent"
         )
-    tensor_length = spec.tensor_length if purpose is Purpose.TRAINING else 0
     if (params.tensor_length, params.scalar_length) != (tensor_length, layout.length):
         raise SuspectServer("the session's vector is not of the layout's lengths; nothing was sent")
-    load_arrays(model, model_arrays, spec)
-    scalars = _judge(task, model, data, device)
-    vector, examples = empty(0, layout.length, params.modulus_bits), int(scalars[EVALUATION_EXAMPLES])
-    integers: Sequence[int] = ()
-    if purpose is Purpose.TRAINING:
-        trained = _train(task, model, data, assignment, node, device, round_)
-        update = spec.flatten_update(arrays_of(model), model_arrays)
-        examples, weight = trained.examples, weight_of(trained.examples, assignment.max_examples)
-        vector.tensor, counts = _encode(update, weight, assignment, params)
-        scalars |= {WEIGHT: weight, WEIGHTS_CLAMPED: int(weight < trained.examples)}
-        scalars |= {TRAINING_LOSS: trained.mean_loss * weight} | counts
-        integers = [int(value) * weight for value in update.integers]
-    vector.scalars = layout.encode(scalars, integers, params.cohort)
-    return Done(vector, str(device), examples)
+
+
+def _load(model: nn.Module, arrays: Arrays, spec: VectorSpec) -> None:
+    try:
+        load_arrays(model, arrays, spec)
+    except ParameterError as error:
+        raise Refused(
+            "the incoming model's names, shapes or types are not those of this task's model; nothing was sent"
+        ) from error
 
 
 def weight_of(examples: object, most: int) -> int:
@@ -117,7 +166,7 @@ def weight_of(examples: object, most: int) -> int:
 def _judge(task: Task, model: nn.Module, data: ClientData, device: torch.device) -> dict[str, int | float]:
     """Sums over the validation data; zeros where a client has none, which nobody sees under the mask."""
     if not length_of(data.validation):
-        return dict.fromkeys((EVALUATION_EXAMPLES, EVALUATION_LOSS, *map(metric_key, task.metric_names)), 0)
+        return _unsaid(task)
     judged = evaluate(task, model, data.validation, device)
     scalars: dict[str, int | float] = {EVALUATION_EXAMPLES: judged.examples, EVALUATION_LOSS: judged.loss_sum}
     return scalars | {metric_key(name): judged.metric_sums[name] for name in task.metric_names}
@@ -137,30 +186,42 @@ def _data(task: Task, assignment: Assignment, node: Node) -> ClientData:
     return task.partition_data(source, assignment.validation_fraction, assignment.seed)
 
 
-def _train(
-    task: Task,
-    model: nn.Module,
-    data: ClientData,
-    assignment: Assignment,
-    node: Node,
-    device: torch.device,
-    round_: int,
-) -> TrainingReport:
-    config = TrainingConfig(
+def _config(assignment: Assignment) -> TrainingConfig:
+    return TrainingConfig(
         assignment.local_epochs, assignment.batch_size, assignment.learning_rate, assignment.momentum,
         assignment.proximal_mu, assignment.seed,
     )  # fmt: skip
-    return train(task, model, data.train, config, device, round_, node.partition_id)
+
+
+def _spending(node: Node, data: ClientData) -> "Spending":
+    from clients.spending import Spending
+
+    return Spending.of(node.ledger, (data.train, data.validation), node.run, node.policy.budget)
+
+
+def _unsaid(task: Task) -> dict[str, int | float]:
+    """Zeros in place of what the validation data says: with differential privacy every such sum is a release."""
+    return dict.fromkeys((EVALUATION_EXAMPLES, EVALUATION_LOSS, *map(metric_key, task.metric_names)), 0)
+
+
+def _private(job: "PrivateWork", assignment: Assignment) -> tuple[Words, dict[str, int]]:
+    """Residues with the noise that the mode asks for, and the scalars that follow from them."""
+    if not job.terms.mode.shares_noise:
+        return _encode(job.update(), 1, assignment, job.params)
+    silent = {exceeding_key(step): 0 for step in range(MAGNITUDE_STEPS)}
+    if job.terms.mode is PrivacyMode.DISTRIBUTED:
+        return job.noisy_gradient_sum(), silent
+    words, noisy_bit = job.noisy_update()
+    return words, silent | ({WITHIN_NORM: noisy_bit} if job.terms.clipping_quantile else {})
 
 
 def _encode(
-    update: FlatUpdate, weight: int, assignment: Assignment, params: SecAggParams
-) -> tuple[Any, dict[str, int]]:
+    values: NDArray[np.float64], weight: int, assignment: Assignment, params: SecAggParams
+) -> tuple[Words, dict[str, int]]:
     """Residues of the weighted update, and how many entries exceed which fraction of the bound."""
     if not (0 < assignment.encoding_bound < math.inf and assignment.max_examples > 0):
         raise RangeError("encoding-bound and max-examples must be positive and finite; nothing was sent")
     codec = FixedPoint(params.modulus_bits, params.cohort, assignment.encoding_bound)
-    values = update.tensor
     values *= weight / assignment.max_examples
     # The rounding stream is secret and fresh: its key never leaves this call.
     encoded = codec.encode(values, KeyStream(os.urandom(32)).read)

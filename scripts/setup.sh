@@ -41,6 +41,10 @@ ensure_environment() {
   # A tree that was moved or an interpreter that went away: begin again.
   if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     ! grep -qsF "$root/.venv" "$root/.venv/bin/pip"; then
+    if [ -L "$root/.venv" ]; then
+      echo "ENV: .venv is a link, and making it anew would empty another tree's; remove the link, then try again" >&2
+      return 4
+    fi
     "$base" -m venv --clear "$root/.venv" || return 4
   fi
   "$python" - "$root/pyproject.toml" $extras >"$root/.venv/wanted.txt" <<'PYTHON' || return 4

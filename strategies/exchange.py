@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from threading import Event
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -44,6 +45,7 @@ def exchange(
     deadline: float,
     poll_interval: float,
     expected: float = 0.0,
+    stopped: Event | None = None,
 ) -> Iterator[tuple[int, RecordDict | Refusal]]:
     """Ask every client of `requests`; yield (client, its reply) as they arrive, each client once at most.
 
@@ -56,7 +58,9 @@ def exchange(
         poll_interval: most seconds between two pulls; the first come sooner.
         expected: seconds until everyone had answered the last time; looking long before is work that, on one host,
             is taken from the clients.
+        stopped: once set, nothing more is waited for.
     """
+    wait = (stopped or Event()).wait
     messages = [
         Message(
             content, node, protocol_round.message_type, ttl=deadline + _TTL_MARGIN, group_id=str(server_round)
@@ -71,9 +75,9 @@ def exchange(
     pending = {key: node for key, node in asked.items() if key in pushed}
     pause = min(max(_FIRST_PAUSE, _EARLY * expected), poll_interval)
     if pending and expected:
-        time.sleep(min(pause, deadline / 2))
+        wait(min(pause, deadline / 2))
         pause = _FIRST_PAUSE
-    while pending and time.monotonic() < end:
+    while pending and time.monotonic() < end and not (stopped and stopped.is_set()):
         before = len(pending)
         for key, reply in _arrived(grid, list(pending)):
             node = pending.pop(key, None)
@@ -83,7 +87,7 @@ def exchange(
             # Look again soon while replies come in, and ever more rarely while none do.
             pause = _FIRST_PAUSE if len(pending) < before else pause * 1.5
             pause = min(pause, poll_interval)
-            time.sleep(min(pause, max(end - time.monotonic(), 0)))
+            wait(min(pause, max(end - time.monotonic(), 0)))
 
 
 def _arrived(grid: Grid, keys: list[str]) -> Iterator[tuple[str, RecordDict | Refusal]]:

@@ -1,18 +1,17 @@
 """One server round over several sessions side by side: who is in which group, and the sum of the groups' sums.
 
-Decides: a client's group, once for the whole run. (Were the groups dealt anew each server round, a number that a
-client repeats, such as its count of examples, would follow from a few sums by linear algebra.) A group whose session
-fails costs its own clients the server round and nobody else.
+Decides: a client's group, once for all. (Were the groups dealt anew each server round or run, a number that a client
+repeats, such as its count of examples, would follow from a few sums by linear algebra.) A group whose session fails, or
+whose counters are false, costs its own clients the server round and nobody else.
 Refuses to know: what is summed, and how a session goes (`session` drives each).
 """
 
 import os
-import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,7 +22,9 @@ from flwr.serverapp import Grid
 
 from arithmetic.errors import ChorusError
 from arithmetic.residues import Words, to_signed
+from secagg.errors import CohortTooSmall
 from secagg.params import SecAggParams
+from secagg.primitives import digest
 from strategies.events import Emit
 from strategies.session import SessionDriver, SessionReport
 from strategies.settings import Settings
@@ -39,7 +40,7 @@ class RoundTotal:
         scalars: scalar part of each group's sum; their moduli leave room for one group, so they are added decoded.
         survivors: clients in the sum.
         completed: protocol round -> clients that completed it, over the groups in the sum.
-        bytes_up: payload bytes received; `bytes_down` sent.
+        bytes_up: payload bytes received from the groups in the sum; `bytes_down` sent to them.
         seconds: wall time of the server round.
     """
 
@@ -65,8 +66,37 @@ class RoundTotal:
         self.bytes_up, self.bytes_down = self.bytes_up + report.bytes_up, self.bytes_down + report.bytes_down
 
 
+class Membership:
+    """Which client is in which group, for as long as the object lives.
+
+    The first cohort is cut by the order of a digest of the node ids: the same nodes fall into the same groups in every
+    run. Whoever comes later joins the smallest group of those that are here.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self._group_of: dict[int, int] = {}
+        self._groups = groups
+
+    def split(self, nodes: Iterable[int]) -> list[list[int]]:
+        """The nodes of each group, ascending."""
+        here = list(nodes)
+        sizes = Counter(self._group_of[node] for node in here if node in self._group_of)
+        for node in sorted((node for node in here if node not in self._group_of), key=_order):
+            group = min(range(self._groups), key=lambda at: sizes[at])
+            self._group_of[node] = group
+            sizes[group] += 1
+        members: list[list[int]] = [[] for _ in range(self._groups)]
+        for node in sorted(here):
+            members[self._group_of[node]].append(node)
+        return members
+
+
+def _order(node: int) -> bytes:
+    return digest("group order", node.to_bytes(16, "big", signed=True))
+
+
 class Groups:
-    """The groups of a run and the sessions they hold.
+    """The sessions of a run's groups, side by side.
 
     Args:
         grid: Flower's grid.
@@ -76,32 +106,15 @@ class Groups:
 
     def __init__(self, grid: Grid, settings: Settings, emit: Emit) -> None:
         self.grid = grid
-        self._at_once = min(settings.groups_at_once or settings.groups, settings.groups)
+        cores = os.cpu_count() or 1
+        self._at_once = min(settings.groups_at_once or 4 * cores, settings.groups)
         self._emit = _one_at_a_time(emit)
+        self._stopped = threading.Event()
+        workers = max(1, cores // self._at_once)
         self._drivers = [
-            SessionDriver(grid, settings.deadlines, partial(self._emit, group=number), self._workers)
+            SessionDriver(grid, settings.deadlines, partial(self._emit, group=number), workers, self._stopped)
             for number in range(1, settings.groups + 1)
         ]
-        self._group_of: dict[int, int] = {}
-
-    @property
-    def _workers(self) -> int:
-        return max(1, (os.cpu_count() or 1) // self._at_once)
-
-    def split(self, nodes: Iterable[int]) -> list[list[int]]:
-        """The nodes of each group, ascending; a new one joins the smallest group, in an order nobody chose."""
-        here = list(nodes)
-        new = [node for node in here if node not in self._group_of]
-        random.SystemRandom().shuffle(new)
-        sizes = Counter(self._group_of[node] for node in here if node in self._group_of)
-        for node in new:
-            group = min(range(len(self._drivers)), key=lambda at: sizes[at])
-            self._group_of[node] = group
-            sizes[group] += 1
-        members: list[list[int]] = [[] for _ in self._drivers]
-        for node in sorted(here):
-            members[self._group_of[node]].append(node)
-        return members
 
     def run(
         self,
@@ -111,26 +124,31 @@ class Groups:
         config: ConfigRecord,
         server_round: int,
         purpose: Purpose,
+        accept: Callable[[SessionReport], None],
     ) -> RoundTotal:
         """A session of every group, `groups_at_once` of them side by side.
 
         Args:
             params: of each session.
-            members: the nodes of each group, from `split`.
+            members: the nodes of each group, from `Membership.split`.
             model: the packed global model.
             config: the training configuration, the same for every client.
             server_round: from 1.
             purpose: what is summed.
+            accept: judges one group's sum before it joins the others'; raises a ChorusError to refuse it.
 
         Raises:
-            ChorusError: no group gave a sum; the last failure.
+            ChorusError: no group gave a sum; one of the reasons.
         """
         started, total, adding = time.monotonic(), RoundTotal(), threading.Lock()
 
         def hold(group: int) -> ChorusError | None:
             driver, nodes = self._drivers[group], members[group]
             try:
+                if len(nodes) < params.min_survivors:
+                    raise CohortTooSmall("are connected", len(nodes), params.min_survivors)
                 report = driver.run(params, nodes, model, config, server_round, purpose)
+                accept(report)
             except ChorusError as error:
                 return error
             with adding:
@@ -138,25 +156,34 @@ class Groups:
             return None
 
         failures = self._held(hold)
-        if len(failures) == len(members):
-            raise list(failures.values())[-1]
-        for group, error in failures.items():
+        for group, error in failures.items() if len(members) > 1 else ():
             self._emit(
                 "group_failed", server_round=server_round, purpose=purpose, group=group + 1, code=error.code,
                 reason=str(error),
             )  # fmt: skip
+        if len(failures) == len(members):
+            raise next(iter(failures.values()))
         total.seconds = time.monotonic() - started
         return total
 
     def _held(self, hold: Callable[[int], ChorusError | None]) -> Mapping[int, ChorusError]:
         """Every group's session; which of them failed, and why."""
         groups = range(len(self._drivers))
-        if self._at_once == 1:
-            outcomes = [hold(group) for group in groups]
-        else:
-            with ThreadPoolExecutor(self._at_once, thread_name_prefix="group") as pool:
-                outcomes = list(pool.map(hold, groups))
+        outcomes = [hold(group) for group in groups] if self._at_once == 1 else self._side_by_side(hold)
         return {group: error for group, error in zip(groups, outcomes, strict=True) if error is not None}
+
+    def _side_by_side(self, hold: Callable[[int], ChorusError | None]) -> list[ChorusError | None]:
+        """What is no failure of a group (an interrupt, a lost grid) ends them all at once, and the run."""
+        self._stopped.clear()
+        with ThreadPoolExecutor(self._at_once, thread_name_prefix="group") as pool:
+            try:
+                held = [pool.submit(hold, group) for group in range(len(self._drivers))]
+                for future in wait(held, return_when=FIRST_EXCEPTION).done:
+                    future.result()
+                return [future.result() for future in held]
+            finally:
+                self._stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _one_at_a_time(emit: Emit) -> Emit:

@@ -11,7 +11,7 @@ from arithmetic.errors import RangeError
 from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
 from strategies.groups import RoundTotal
 from strategies.records import number_of
-from wire.rounds import ProtocolRound
+from wire.rounds import ProtocolRound, Purpose
 from wire.scalars import (
     EVALUATION_EXAMPLES,
     EVALUATION_LOSS,
@@ -59,30 +59,39 @@ class TrainingMetrics:
         }
 
 
-def training_of(
-    sums: Sums, survivors: int, codec: FixedPoint, max_examples: int, tensor_length: int
-) -> TrainingMetrics:
-    """Training metrics of a session.
+def check_counters(
+    purpose: Purpose, sums: Sums, survivors: int, max_examples: int, tensor_length: int
+) -> None:
+    """Whether one group's counters can be those of `survivors` honest clients; judged before they join the others'.
+
+    Raises:
+        RangeError: they contradict each other; there is no mean.
+    """
+    plausible = sums[EVALUATION_EXAMPLES] >= 0
+    if purpose is Purpose.TRAINING:
+        weight, clamped = int(sums[WEIGHT]), int(sums[WEIGHTS_CLAMPED])
+        exceeding = [int(sums[exceeding_key(step)]) for step in range(MAGNITUDE_STEPS)]
+        plausible &= survivors <= weight <= survivors * max_examples and 0 <= clamped <= survivors
+        plausible &= exceeding == sorted(exceeding) and exceeding[0] >= 0
+        plausible &= exceeding[-1] <= survivors * tensor_length
+    if not plausible:
+        raise RangeError(
+            "the masked counters contradict each other: a client sent a false vector, or the sum is not one. It was "
+            "discarded; the model is unchanged"
+        )
+
+
+def training_of(sums: Sums, survivors: int, codec: FixedPoint, max_examples: int) -> TrainingMetrics:
+    """Training metrics of counters that `check_counters` let pass.
 
     Args:
         sums: decoded scalars by name.
         survivors: clients in the sum.
         codec: the tensor part's encoding.
         max_examples: weight that counts as 1.
-        tensor_length: entries of the tensor part.
-
-    Raises:
-        RangeError: the counters contradict each other, which no honest cohort's do; there is no mean.
     """
     weight, clamped = int(sums[WEIGHT]), int(sums[WEIGHTS_CLAMPED])
     exceeding = tuple(int(sums[exceeding_key(step)]) for step in range(MAGNITUDE_STEPS))
-    plausible = survivors <= weight <= survivors * max_examples and 0 <= clamped <= survivors
-    plausible &= list(exceeding) == sorted(exceeding) and exceeding[0] >= 0
-    if not plausible or exceeding[-1] > survivors * tensor_length:
-        raise RangeError(
-            "the masked counters contradict each other: a client sent a false vector, or the sum is not one. It was "
-            "discarded; the model is unchanged"
-        )
     scale = max_examples / weight
     return TrainingMetrics(
         weight=weight,
@@ -96,15 +105,9 @@ def training_of(
 
 
 def evaluation_of(sums: Sums, metrics: tuple[str, ...]) -> dict[str, float]:
-    """Mean loss and metrics over all evaluation examples; empty when no client had any.
-
-    Raises:
-        RangeError: a negative count.
-    """
+    """Mean loss and metrics over all evaluation examples; empty when no client had any."""
     examples = sums[EVALUATION_EXAMPLES]
-    if examples < 0:
-        raise RangeError("the masked count of evaluation examples is negative; the metrics were discarded")
-    if examples == 0:
+    if examples <= 0:
         return {}
     means: dict[str, Any] = {"loss": sums[EVALUATION_LOSS] / examples}
     return means | {metric: sums[metric_key(metric)] / examples for metric in metrics}

@@ -14,29 +14,25 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from arithmetic.errors import ChorusError, RangeError
-from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint, next_bound
+from arithmetic.errors import ChorusError
 from arithmetic.layout import VectorSpec
+from privacy.terms import PrivacyMode
+from secagg.errors import CohortTooSmall
 from secagg.params import SecAggParams
 from strategies.cohort import FixedCohort, await_cohort
+from strategies.decoding import decoder_of
 from strategies.errors import NothingAggregated, StrategyNotSupported
 from strategies.events import Emit, silent
-from strategies.groups import Groups, RoundTotal
-from strategies.outcome import evaluation_of, finished_fields, training_of
+from strategies.groups import Groups, Membership, RoundTotal
+from strategies.outcome import evaluation_of, finished_fields
 from strategies.records import ndarrays_of, one_request, record_of
+from strategies.session import SessionReport
 from strategies.settings import Settings
 from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays
 from wire.rounds import Purpose
 from wire.scalars import ScalarLayout
-from wire.settings import (
-    ENCODING_BOUND,
-    LAYOUT_DIGEST,
-    MAX_EXAMPLES,
-    PURPOSE,
-    exact_types,
-    layout_digest,
-)  # fmt: skip
+from wire.settings import LAYOUT_DIGEST, PURPOSE, exact_types, layout_digest
 
 
 class SecureAggregation(Strategy):
@@ -70,18 +66,19 @@ class SecureAggregation(Strategy):
         self.settings = settings
         self.metrics = metrics
         self.emit = emit
-        self.bound = settings.encoding_bound
+        self._decoder = decoder_of(settings)
         self.aggregated: list[int] = []
         self._last_failure = ""
         self._groups: Groups | None = None
+        self._membership = Membership(settings.groups)
         self._known: frozenset[int] = frozenset()
         self._planned: dict[Purpose, int] = {}
         self._mean: RecordDict | None = None
         self._evaluated: MetricRecord | None = None
         self._central: MetricRecord | None = None
         settings.check_groups()
-        for purpose in Purpose:
-            self._params(purpose, settings.group_size)
+        self._params(Purpose.EVALUATION, settings.group_size)
+        self._decoder.check_params(self._params(Purpose.TRAINING, settings.group_size))
         self._planned.clear()
 
     def summary(self) -> None:
@@ -170,6 +167,8 @@ class SecureAggregation(Strategy):
                 f"none of {num_rounds} server rounds could be aggregated. The last reason: "
                 f"{self._last_failure}"
             )
+        if self.settings.privacy.mode is not PrivacyMode.NONE:
+            return result  # a metric of the clients' data is a release of its own, and none is made
         incoming = result.evaluate_metrics_clientapp
         result.evaluate_metrics_clientapp = {r - 1: found for r, found in incoming.items()}
         final = self.evaluate(grid, result.arrays, config, num_rounds + 1)
@@ -201,25 +200,16 @@ class SecureAggregation(Strategy):
         """
         purpose = Purpose.TRAINING
         total, params = self._sum(grid, nodes, arrays, config, server_round, purpose)
-        codec = FixedPoint(params.modulus_bits, params.cohort, self.bound)
         named, integers = self._layout(purpose).decode(total.scalars, params.cohort)
-        metrics = training_of(
-            named, total.survivors, codec, self.settings.max_examples, self.spec.tensor_length
-        )
-        self.bound = next_bound(self.bound, metrics.exceeding)
-        if self.spec.tensor_length and not any(metrics.exceeding) and self.bound < codec.bound:
-            raise RangeError(
-                f"no entry of any update reached the encoding bound / 4^{MAGNITUDE_STEPS - 1}, so rounding would "
-                "drown them; the bound shrinks for the next round. Lower encoding-bound or max-examples"
-            )
-        means = np.array(integers, dtype=np.float64) / metrics.weight
-        model = self.spec.apply_mean(ndarrays_of(arrays), codec.reals(total.tensor) * metrics.scale, means)
-        weighted_by = getattr(self.inner, "weighted_by_key", "num-examples")
-        record = MetricRecord({weighted_by: metrics.weight, "train_loss": metrics.train_loss})
+        mean = self._decoder.mean(total, named, np.array(integers, dtype=np.float64), params)
+        model = self.spec.apply_mean(ndarrays_of(arrays), mean.update, mean.integers)
+        weighted_by = str(getattr(self.inner, "weighted_by_key", "num-examples"))
+        losses = {} if mean.train_loss is None else {"train_loss": mean.train_loss}
+        record = MetricRecord({**losses, weighted_by: mean.weight})
         self._mean = RecordDict({MODEL_KEY: record_of(model), "metrics": record})
         found = evaluation_of(named, self.metrics)
         self._evaluated = MetricRecord(dict(found))
-        self._finished(server_round, purpose, total, found, metrics.fields)
+        self._finished(server_round, purpose, total, found, mean.fields)
 
     def _sum(
         self,
@@ -233,19 +223,27 @@ class SecureAggregation(Strategy):
         """The exact sum over all groups, and the parameters of each group's session."""
         if self._groups is None or self._groups.grid is not grid:
             self._groups = Groups(grid, self.settings, self.emit)
-        members = self._groups.split(nodes)
-        params = self._params(purpose, max(map(len, members)))
+        members = self._membership.split(nodes)
+        largest = max(map(len, members))
+        if largest < self.settings.min_cohort:
+            raise CohortTooSmall("are in the largest group", largest, self.settings.min_cohort)
+        params, layout = self._params(purpose, largest), self._layout(purpose)
+
+        def accept(report: SessionReport) -> None:
+            sums, _ = layout.decode([report.unmasked.total.scalars], params.cohort)
+            self._decoder.check(purpose, sums, len(report.unmasked.survivors), params)
+
         agreed = exact_types(config)
         agreed[PURPOSE] = purpose.value
-        agreed[ENCODING_BOUND] = float(self.bound)
-        agreed[MAX_EXAMPLES] = self.settings.max_examples
-        agreed[LAYOUT_DIGEST] = layout_digest(self.spec, self._layout(purpose))
+        agreed.update(self._decoder.travelling)
+        agreed[LAYOUT_DIGEST] = layout_digest(self.spec, layout)
         model = pack_arrays(ndarrays_of(arrays))
-        return self._groups.run(params, members, model, agreed, server_round, purpose), params
+        total = self._groups.run(params, members, model, agreed, server_round, purpose, accept)
+        return total, params
 
     def _await(self, grid: Grid) -> list[int]:
         """The whole cohort at first; later whoever is there, as long as the session can succeed."""
-        least = self.settings.params(self.settings.group_size, 0, 0).min_survivors
+        least = min(self.settings.groups * self.settings.least, self.settings.cohort)
         size = least if self._known else self.settings.cohort
         nodes = await_cohort(grid, size, self.settings.cohort_deadline, self._known)
         if not self._known:
@@ -254,11 +252,14 @@ class SecureAggregation(Strategy):
         return nodes
 
     def _layout(self, purpose: Purpose) -> ScalarLayout:
-        return ScalarLayout.of(purpose, self.metrics, self.spec.integer_length)
+        adaptive = self.settings.privacy.clipping_quantile > 0
+        return ScalarLayout.of(purpose, self.metrics, self.spec.integer_length, adaptive)
 
     def _params(self, purpose: Purpose, cohort: int) -> SecAggParams:
         tensor = self.spec.tensor_length if purpose is Purpose.TRAINING else 0
-        planned = self._planned[purpose] = max(self._planned.get(purpose, 0), cohort)
+        seen = self._planned[purpose] = max(self._planned.get(purpose, 0), cohort)
+        # Whoever came back to a group that was filled up meanwhile must not raise the others' threshold for good.
+        planned = min(seen, self.settings.group_size)
         return self.settings.params(cohort, tensor, self._layout(purpose).length, planned)
 
     def _judged(

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Protocol
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -56,6 +57,7 @@ class SessionDriver:
 
     Attributes:
         workers: threads that remove masks.
+        stopped: once set, no reply is waited for any more.
         expected: protocol round -> seconds its last exchange took.
         carried: node id -> public keys for its next session; each is used once.
     """
@@ -64,6 +66,7 @@ class SessionDriver:
     deadlines: Deadlines
     emit: Emit
     workers: int = 1
+    stopped: Event = field(default_factory=Event)
     carried: dict[int, PublicKeys] = field(default_factory=dict)
     expected: dict[ProtocolRound, float] = field(default_factory=dict)
 
@@ -185,6 +188,7 @@ class _Course:
         replies = exchange(
             self._driver.grid, requests, protocol_round, self._session.server_round, deadline,
             deadlines.poll_interval, self._driver.expected.get(protocol_round, 0.0),
+            self._driver.stopped,
         )  # fmt: skip
         for node, reply in replies:
             if isinstance(reply, Refusal):
@@ -254,4 +258,9 @@ class _Sendable(Protocol):
 
 
 def _plain(messages: Mapping[int, _Sendable]) -> dict[int, RecordDict]:
-    return {node: request_record(message.to_bytes(), None, None) for node, message in messages.items()}
+    """Requests; a message that goes to everybody is written once."""
+    written: dict[int, RecordDict] = {}
+    for message in messages.values():
+        if id(message) not in written:
+            written[id(message)] = request_record(message.to_bytes(), None, None)
+    return {node: written[id(message)] for node, message in messages.items()}

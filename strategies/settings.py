@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from arithmetic.errors import ParameterError
 from arithmetic.fixed_point import FixedPoint
-from secagg.bounds import LEAST_COHORT, Adversary
+from privacy.terms import PrivacyTerms
+from secagg.bounds import LEAST_COHORT, Adversary, check_whole
+from secagg.graph import MOST_CLIENTS
 from secagg.params import SecAggParams, default_threshold
 
 
@@ -28,7 +30,8 @@ class Settings:
         cohort: clients to wait for, >= 3, in all groups together.
         groups: sessions that a server round is split into, each of cohort / groups clients or one fewer; threshold,
             neighbours and min_cohort are those of a group.
-        groups_at_once: groups whose sessions run side by side; 0 means all. The server holds one sum for each.
+        groups_at_once: groups whose sessions run side by side, at most `groups`; 0 means four a core. The server holds
+            one sum for each.
         threshold: shares that rebuild a secret; 0 means two thirds of a neighbourhood, plus one.
         neighbours: in the secret-sharing graph; 0 means everybody.
         min_cohort: least clients in a sum.
@@ -38,6 +41,9 @@ class Settings:
         modulus_bits: b of the tensor part.
         encoding_bound: clamp of weight / max_examples * update in the first server round; adapts afterwards.
         max_examples: largest weight; a client with more counts as this many, and is counted under the mask.
+        privacy: what is asked of clients in the way of differential privacy.
+        update_per_sum: what a noisy sum is multiplied by to give the update: -learning rate / expected batch
+            (distributed), 1 / cohort (client). A public constant: it does not follow who took part, or with how much.
         cohort_deadline: seconds to wait for the whole cohort.
         deadlines: seconds for each protocol round.
     """
@@ -53,6 +59,8 @@ class Settings:
     modulus_bits: int = 24
     encoding_bound: float = 1.0
     max_examples: int = 10_000
+    privacy: PrivacyTerms = field(default_factory=PrivacyTerms)
+    update_per_sum: float = 0.0
     cohort_deadline: float = 120.0
     deadlines: Deadlines = field(default_factory=Deadlines)
 
@@ -61,23 +69,29 @@ class Settings:
         """Clients of the largest group."""
         return -(-self.cohort // self.groups)
 
+    @property
+    def least(self) -> int:
+        """Fewest survivors of a group for which its sum is unmasked."""
+        return self.params(self.group_size, 0, 0).min_survivors
+
     def check_groups(self) -> None:
         """Refuse groups that could not stand alone.
 
         Raises:
-            ParameterError: a group too small for a sum, or sums too many for 64 bits.
+            ParameterError: a number that is none, a group too small for a sum, or sums too many for 64 bits.
         """
-        least = max(self.min_cohort, self.threshold)
-        if self.groups > 1 and self.cohort // self.groups < least:
+        check_whole("groups", self.groups, 1, MOST_CLIENTS)
+        check_whole("groups-at-once", self.groups_at_once, 0, self.groups)
+        if self.cohort // self.groups < self.least:
             raise ParameterError(
                 f"{self.groups} groups of {self.cohort} clients leave {self.cohort // self.groups} in the smallest, "
-                f"a sum needs {least}; choose groups = {max(1, self.cohort // least)} or fewer"
+                f"and a sum needs {self.least}; choose fewer groups, or clients as a multiple of groups"
             )
         levels = FixedPoint(self.modulus_bits, self.group_size, 1.0).levels
-        if self.cohort * levels >= 2**63:
+        if self.groups * self.group_size * levels >= 2**63:
             raise ParameterError(
                 f"the sum of {self.cohort} clients does not fit 64 bits with modulus-bits = {self.modulus_bits}; "
-                f"choose 48 or fewer"
+                "choose 48 or fewer"
             )
 
     def params(self, cohort: int, tensor_length: int, scalar_length: int, planned: int = 0) -> SecAggParams:

@@ -22,6 +22,7 @@ WEIGHTS_CLAMPED = "weights clamped"
 TRAINING_LOSS = "training loss * weight"
 EVALUATION_EXAMPLES = "evaluation examples"
 EVALUATION_LOSS = "evaluation loss"
+WITHIN_NORM = "updates within the clipping norm, with noise"
 
 
 def metric_key(metric: str) -> str:
@@ -47,7 +48,9 @@ class ScalarLayout:
     integers: int
 
     @classmethod
-    def of(cls, purpose: Purpose, metrics: Sequence[str], integers: int) -> Self:
+    def of(
+        cls, purpose: Purpose, metrics: Sequence[str], integers: int, adaptive_clipping: bool = False
+    ) -> Self:
         """The layout of a session."""
         fields = {EVALUATION_EXAMPLES: 0, EVALUATION_LOSS: FRACTION_BITS}
         fields |= {metric_key(metric): FRACTION_BITS for metric in metrics}
@@ -55,6 +58,8 @@ class ScalarLayout:
             return cls(tuple(fields), tuple(fields.values()), 0)
         fields |= {WEIGHT: 0, WEIGHTS_CLAMPED: 0, TRAINING_LOSS: FRACTION_BITS}
         fields |= {exceeding_key(step): 0 for step in range(MAGNITUDE_STEPS)}
+        if adaptive_clipping:
+            fields[WITHIN_NORM] = 0
         return cls(tuple(fields), tuple(fields.values()), integers)
 
     @property

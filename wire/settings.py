@@ -10,8 +10,10 @@ from typing import Self
 
 from flwr.app import ConfigRecord
 
+from arithmetic.errors import ParameterError
 from arithmetic.layout import VectorSpec
-from secagg.errors import MalformedMessage
+from privacy.terms import PrivacyMode, PrivacyTerms
+from secagg.errors import MalformedMessage, Refused
 from secagg.primitives import digest
 from wire.rounds import Purpose
 from wire.scalars import ScalarLayout
@@ -33,6 +35,7 @@ class Assignment:
         encoding_bound: clamp of weight / max_examples * update.
         max_examples: largest weight.
         layout_digest: what the server takes the vector to be.
+        privacy: the mode; what follows it are the fields of `PrivacyTerms`.
     """
 
     purpose: str
@@ -51,6 +54,17 @@ class Assignment:
     learning_rate: float
     momentum: float
     proximal_mu: float
+    privacy: str
+    noise_multiplier: float
+    clipping_norm: float
+    sampling_probability: float
+    client_noise_multiplier: float
+    client_clipping_norm: float
+    clipping_quantile: float
+    colluders: int
+    epsilon: float
+    delta: float
+    rounds: int
 
     @classmethod
     def from_record(cls, record: object) -> Self:
@@ -76,7 +90,34 @@ class Assignment:
                 raise MalformedMessage(f"{key} in the training configuration is longer than {_LONGEST}")
         if values[PURPOSE] not in set(Purpose):
             raise MalformedMessage("a session is for training or for evaluation")
+        if values["privacy"] not in set(PrivacyMode):
+            raise MalformedMessage(f"privacy is one of {', '.join(PrivacyMode)}")
         return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def terms(self) -> PrivacyTerms:
+        """What the server asks in the way of differential privacy.
+
+        Raises:
+            Refused: a number that the mode needs is missing, or none.
+        """
+        named = {
+            field.name: getattr(self, field.name) for field in fields(PrivacyTerms) if field.name != "mode"
+        }
+        try:
+            return PrivacyTerms(PrivacyMode(self.privacy), **named)
+        except ParameterError as error:
+            raise Refused(str(error)) from error  # the numbers are the server's own, so it may read them
+
+
+def privacy_record(terms: PrivacyTerms) -> dict[str, str | int | float]:
+    """The part of a configuration record that says what is asked; `Assignment.terms` is the inverse."""
+    record: dict[str, str | int | float] = {"privacy": terms.mode.value}
+    for field in fields(PrivacyTerms):
+        if field.name != "mode":
+            value = getattr(terms, field.name)
+            record[field.name.replace("_", "-")] = float(value) if field.type is float else value
+    return record
 
 
 def exact_types(config: ConfigRecord) -> ConfigRecord:

@@ -19,6 +19,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 
 from app.config import RunConfig
 from arithmetic.errors import ConfigError, ParameterError
+from arithmetic.layout import VectorSpec
 from clients import handlers
 from secagg.messages import Invitation
 from secagg.params import Session
@@ -244,7 +245,7 @@ def test_04_an_extra_array_beside_the_message(step: ProtocolRound) -> None:
 
 
 def test_04_an_extra_setting() -> None:
-    assert refusal(configured("epsilon", 1.0), R1)[0].startswith("FORMAT: ")
+    assert refusal(configured("noise-seed", 1.0), R1)[0].startswith("FORMAT: ")
 
 
 WRONG: list[tuple[str, Any]] = [
@@ -630,9 +631,10 @@ def abstention(
     for name, broken in patches.items():
         honest = getattr(work, name)
 
-        def chosen(*args: Any, honest: Any = honest, broken: Any = broken) -> Any:
+        def chosen(*args: Any, name: str = name, honest: Any = honest, broken: Any = broken) -> Any:
             node = next((one for one in args if isinstance(one, work.Node)), None)
-            return broken(honest, *args) if node is None or node.partition_id == 1 else honest(*args)
+            partition = args[-1] if name == "train" else node.partition_id if node else 1
+            return broken(honest, *args) if partition == 1 else honest(*args)
 
         monkeypatch.setattr(work, name, chosen)
     assert trial.session() is not None
@@ -729,7 +731,7 @@ def test_68_a_loss_that_is_not_finite_stays_at_home(monkeypatch: pytest.MonkeyPa
             marked.clear()
 
     monkeypatch.setattr(Tiny, "loss", broken)
-    assert abstention(monkeypatch, _train=mark).startswith("RANGE: ")
+    assert abstention(monkeypatch, train=mark).startswith("RANGE: ")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
@@ -767,7 +769,7 @@ def test_68_an_update_that_is_not_finite_stays_at_home(monkeypatch: pytest.Monke
         return arrays
 
     monkeypatch.setattr(work, "arrays_of", lambda model, honest=work.arrays_of: poison(honest, model))
-    assert abstention(monkeypatch, _train=watch).startswith("RANGE: ")
+    assert abstention(monkeypatch, train=watch).startswith("RANGE: ")
 
 
 @pytest.mark.parametrize("examples", [0, -1, 10.0, float("nan"), True, "10", None])
@@ -778,7 +780,7 @@ def test_70_a_count_that_is_no_count(monkeypatch: pytest.MonkeyPatch, examples: 
         report = honest(*args)
         return TrainingReport(examples, report.mean_loss, report.steps)
 
-    assert abstention(monkeypatch, _train=lie).startswith("RANGE: ")
+    assert abstention(monkeypatch, train=lie).startswith("RANGE: ")
 
 
 @pytest.mark.parametrize("examples", [2**63, 2**64 + 1])
@@ -788,8 +790,8 @@ def test_70_a_count_beyond_every_limit_is_clamped_by_the_documented_policy(
     from clients import work
     from clients.training import TrainingReport
 
-    honest = work._train
-    monkeypatch.setattr(work, "_train", lambda *args: TrainingReport(examples, honest(*args).mean_loss, 1))
+    honest = work.train
+    monkeypatch.setattr(work, "train", lambda *args: TrainingReport(examples, honest(*args).mean_loss, 1))
     trial = Trial()
     assert trial.session() is not None
     assert trial.named("round_finished")[0]["weights_clamped"] == 5
@@ -800,18 +802,22 @@ def test_73_buffers_tied_frozen_and_empty_tensors_sum_like_a_plain_mean(
 ) -> None:
     from clients import work
 
-    local: list[tuple[int, Any]] = []
-    honest = work._encode
+    updates: list[Any] = []
+    weights: list[int] = []
+    flatten, weigh = VectorSpec.flatten_update, work.weight_of
 
-    def watch(update: Any, weight: int, *rest: Any) -> Any:
-        local.append((weight, type(update)(update.tensor.copy(), update.integers.copy())))
-        return honest(update, weight, *rest)
+    def watch(spec: VectorSpec, *args: Any) -> Any:
+        found = flatten(spec, *args)
+        updates.append(type(found)(found.tensor.copy(), found.integers.copy()))
+        return found
 
-    monkeypatch.setattr(work, "_encode", watch)
+    monkeypatch.setattr(VectorSpec, "flatten_update", watch)
+    monkeypatch.setattr(work, "weight_of", lambda *args: weights.append(weigh(*args)) or weights[-1])
     trial = Trial({"modulus-bits": 48})
     model = trial.session()
     assert model is not None
-    weight = sum(w for w, _ in local)
+    local = list(zip(weights, updates, strict=True))
+    weight = sum(weights)
     tensor = sum(w * update.tensor for w, update in local) / weight
     integers = sum(w * update.integers for w, update in local) / weight
     plain = trial.spec.apply_mean(trial.initial, tensor, integers)

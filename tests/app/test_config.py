@@ -121,6 +121,7 @@ def test_both_ends_of_every_range(key: str) -> None:
         {"clients": 100_000} if key in ("threshold", "neighbours", "min-cohort", "groups") else {}
     )
     room |= {"strategy": "fedprox"} if key == "proximal-mu" else {}
+    room |= {"clients": 100_000, "groups": 33_333} if key == "groups-at-once" else {}
     outside = [low - step, high + max(step, high * 1e-15 if step < 1 else 1), -1e300, 1e300]
     inside = []
     (inside if isinstance(lows[0], Ge) else outside).append(low)
@@ -141,7 +142,8 @@ def test_an_integer_stands_for_a_float(key: str) -> None:
 
 
 _BELOW_ONE = (
-    "momentum", "server-momentum", "validation-fraction", "corrupt-fraction", "dropout-fraction",
+    "momentum", "server-momentum", "validation-fraction", "corrupt-fraction", "dropout-fraction", "delta",
+    "clipping-quantile",
 )  # fmt: skip
 
 
@@ -196,6 +198,7 @@ def test_a_bad_drop_is_refused_when_the_configuration_is_read() -> None:
         ({"clients": 3, "min-cohort": 4}, ("min-cohort = 4", "clients = 3", "at most 3")),
         ({"clients": 5, "neighbours": 5}, ("neighbours = 5", "clients = 5", "at most 4")),
         ({"clients": 12, "groups": 5}, ("groups = 5", "clients = 12", "at most 4")),
+        ({"clients": 12, "groups-at-once": 2}, ("groups-at-once = 2", "clients = 12", "at most groups = 1")),
     ],
 )
 def test_keys_that_cannot_work_together(mapping: dict[str, int], words: tuple[str, ...]) -> None:

@@ -49,11 +49,25 @@ def failed(code: str) -> dict[str, Any]:
 def test_both_the_last_event_and_flower_must_say_success(
     directory: RunDirectory, last: dict[str, Any], status: str, exit_code: int, words: str
 ) -> None:
-    outcome = judge(last, status, "details", directory, 3)
+    outcome = judge(last, status, "details", directory, RunConfig(rounds=3))
     assert outcome.exit_code == exit_code
     assert words in outcome.error
     assert "\n" not in outcome.error
     assert bool(outcome.lines) == (exit_code == 0)
+
+
+def test_a_ledger_that_cannot_be_read_costs_the_sentence_and_not_the_result(directory: RunDirectory) -> None:
+    config = RunConfig.parse({"privacy": "local", "noise-multiplier": 1.0})
+    (directory.path / "ledgers").mkdir()
+    (directory.path / "ledgers" / "0.jsonl").write_text("torn")
+    outcome = judge(GOOD | {"rounds_aggregated": 10}, "finished:completed", "", directory, config)
+    assert (outcome.exit_code, outcome.error) == (0, "")
+    assert outcome.lines[0].startswith("result: accuracy 0.9000")
+    (privacy,) = (line for line in outcome.lines if line.startswith("privacy: "))
+    assert privacy.startswith("privacy: what was spent cannot be said: ")
+    assert "epsilon" not in privacy
+    assert "\n" not in privacy
+    assert any(line.startswith("written: ") for line in outcome.lines)
 
 
 def test_the_status_is_read_from_what_flwr_ls_prints() -> None:

@@ -76,6 +76,11 @@ def test_events_that_are_unknown_or_empty_print_nothing_and_never_fail() -> None
         progress.lines({"event": event["event"]})
 
 
+def test_what_is_planned_is_said_a_line_a_sentence() -> None:
+    event = {"event": "privacy_planned", "mode": "local+client", "sentences": ["one", "another"]}
+    assert Progress(rounds=1).lines(event) == ["privacy, planned: one", "privacy, planned: another"]
+
+
 def test_many_missing_clients_are_cut() -> None:
     progress = Progress(rounds=1)
     progress.lines({"event": "protocol_round", "protocol_round": "r1", "missing": list(range(50))})

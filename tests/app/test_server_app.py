@@ -1,6 +1,7 @@
 """The server's composition root, over real clients in this process."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from app.config import RunConfig
 from app.run_directory import read_lines
 from clients.tasks import load_task
 from clients.updates import spec_of
+from privacy.terms import PrivacyTerms
 from tests.support.local_grid import LocalGrid
+from tests.support.private_run import LINEAR, MODES
 from tests.support.run import SMALL_RUN
-from wire.settings import Assignment
+from wire.settings import Assignment, privacy_record
 
 
 def run(folder: Path, **overrides: Any) -> tuple[LocalGrid, list[dict[str, Any]]]:
@@ -46,6 +49,23 @@ def test_a_run_leaves_its_directory(tmp_path: Path) -> None:
     model = load_file(tmp_path / "model.safetensors")
     assert set(model) == set(load_task(SMALL_RUN["task"]).model(0).state_dict())
     assert len(list((tmp_path / "clients").iterdir())) == 5
+
+
+@pytest.mark.parametrize("mode", ["none", "local+client"])
+def test_what_privacy_will_cost_is_said_before_any_client_trains(mode: str, tmp_path: Path) -> None:
+    _, events = run(tmp_path, rounds=1, task=LINEAR, privacy=mode, **{"max-examples": 40}, **MODES[mode])
+    names = [event["event"] for event in events]
+    said = [event for event in events if event["event"] == "privacy_planned"]
+    if mode == "none":
+        assert said == []
+        return
+    assert names.index("privacy_planned") < names.index("protocol_round")
+    (event,) = said
+    assert event["mode"] == mode
+    assert [re.split("[ ,]", sentence)[0] for sentence in event["sentences"]] == [
+        "example-level",
+        "client-level",
+    ]
 
 
 def test_the_central_test_judges_every_model(tmp_path: Path) -> None:
@@ -102,7 +122,8 @@ def test_every_setting_of_an_assignment_travels_and_nothing_more() -> None:
 
     sent = set(server_app.training_record(RunConfig()))
     wanted = {field.name.replace("_", "-") for field in fields(Assignment)}
-    assert wanted - sent == {"purpose", "encoding-bound", "max-examples", "layout-digest"}
+    terms = set(privacy_record(PrivacyTerms()))  # the decoder's, as the clipping norm may adapt
+    assert wanted - sent == {"purpose", "encoding-bound", "max-examples", "layout-digest"} | terms
     assert sent <= wanted
 
 

@@ -10,19 +10,21 @@ from clients.local_log import LocalLog
 
 def test_a_simulated_client_writes_beside_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 3}, simulated=True)
-    log.trained("training", 1, "cpu", 115)
-    log.trained("training", 2, "cuda:0", 115)
+    log.trained("training", 1, "cpu", 115, {})
+    log.trained("training", 2, "cuda:0", 115, {"clipping": "ghost", "non_finite": 3})
     lines = [json.loads(line) for line in (tmp_path / "clients" / "3.jsonl").read_text().splitlines()]
     assert [(e["event"], e["server_round"], e["device"], e["examples"]) for e in lines] == [
         ("trained", 1, "cpu", 115), ("trained", 2, "cuda:0", 115),
     ]  # fmt: skip
     assert all(e["time"] > 1.6e9 for e in lines)
+    assert [e.get("clipping") for e in lines] == [None, "ghost"]
+    assert lines[1]["non_finite"] == 3
     # Ray would carry every word of a worker to the server's process.
     assert capsys.readouterr().out == ""
 
 
 def test_a_simulated_evaluation_leaves_no_line(tmp_path: Path) -> None:
-    LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 0}, True).trained("evaluation", 4, "cpu", 9)
+    LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 0}, True).trained("evaluation", 4, "cpu", 9, {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -36,11 +38,11 @@ def test_a_node_without_a_runs_folder_says_it_and_writes_no_file(
 ) -> None:
     log = LocalLog.of(run, node, simulated=True)
     assert log.path is None
-    log.trained("training", 1, "cpu", 115)
-    log.trained("evaluation", 2, "cpu", 115)
+    log.trained("training", 1, "cpu", 115, {"clipping": "ghost", "non_finite": 0})
+    log.trained("evaluation", 2, "cpu", 115, {})
     # Standard output may be collected by whoever runs the node's host: the count is not there.
     assert capsys.readouterr().out.splitlines() == [
-        "chorus client: training in server round 1 on cpu",
+        "chorus client: training in server round 1 on cpu, clipping ghost, non finite 0",
         "chorus client: evaluation in server round 2 on cpu",
     ]
 
@@ -51,5 +53,5 @@ def test_a_node_with_its_own_data_does_not_believe_the_runs_folder(tmp_path: Pat
 
 def test_a_log_that_cannot_be_written_costs_only_the_log(tmp_path: Path) -> None:
     (tmp_path / "clients").write_text("in the way")
-    LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 0}, True).trained("training", 1, "cpu", 1)
+    LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 0}, True).trained("training", 1, "cpu", 1, {})
     assert (tmp_path / "clients").read_text() == "in the way"

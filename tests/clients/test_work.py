@@ -14,7 +14,8 @@ from clients.tasks import DataSource
 from clients.training import TrainingConfig, evaluate, train
 from clients.updates import arrays_of
 from clients.work import Done, Node, weight_of, work
-from secagg.errors import SuspectServer
+from privacy.terms import PrivacyTerms
+from secagg.errors import Refused, SuspectServer
 from tests.support.run import TINY, Trial
 from wire.rounds import Purpose
 from wire.scalars import (
@@ -25,7 +26,7 @@ from wire.scalars import (
     ScalarLayout,
     exceeding_key,
 )
-from wire.settings import Assignment, layout_digest
+from wire.settings import Assignment, layout_digest, privacy_record
 
 NODE = Node("", 2, 5, simulated=True)
 TRIAL = Trial({"max-examples": 100})
@@ -35,7 +36,7 @@ def assignment(purpose: Purpose = Purpose.TRAINING, **changes: Any) -> Assignmen
     layout = ScalarLayout.of(purpose, ("accuracy",), TRIAL.spec.integer_length)
     added = {
         "purpose": purpose.value, "encoding-bound": 1.0, "max-examples": 100,
-        "layout-digest": layout_digest(TRIAL.spec, layout),
+        "layout-digest": layout_digest(TRIAL.spec, layout), **privacy_record(PrivacyTerms()),
     }  # fmt: skip
     return replace(
         Assignment.from_record(
@@ -125,7 +126,7 @@ def test_a_largest_weight_that_is_none(most: int) -> None:
 def test_a_model_that_does_not_fit_is_refused() -> None:
     broken = dict(TRIAL.initial)
     broken.pop("last.bias")
-    with pytest.raises(ParameterError):
+    with pytest.raises(Refused, match="not those of this task's model"):
         work(broken, assignment(), NODE, params(), 1)
 
 

@@ -36,10 +36,16 @@ PLAIN = (
     '--federation-config "num-supernodes=10 client-resources-num-cpus=1"'
 )
 SCALE = ".venv/bin/python -m bench.scale --quick"
+PRIVATE = (
+    "scripts/run -c task=digits_hog -c privacy=distributed -c epsilon=1 -c delta=1e-4 -c rounds=62 "
+    "-c clipping-norm=2.83 -c sampling-probability=1 -c expected-batch=1438 -c learning-rate=0.516 "
+    "-c min-cohort=10 -c validation-fraction=0.01"
+)
+LEDGER = ".venv/bin/python -m app ledger /path/to/ledger.jsonl --delta 1e-4"
 
 
 def test_every_command_has_a_test_here() -> None:
-    assert _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE}
+    assert _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER}
 
 
 def test_the_scale_command() -> None:
@@ -56,6 +62,34 @@ def _run(command: str, runs: Path) -> str:
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def _ledger(*paths: str) -> str:
+    """What the ledger command prints of ledgers."""
+    before, after = LEDGER.split(" /path/to/ledger.jsonl ")
+    command = [*shlex.split(before), *paths, *shlex.split(after)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_ledger_command(tmp_path: Path) -> None:
+    """A ledger of mode client is two sentences, the example's with half the noise and so the larger epsilon."""
+    from privacy.ledger import Ledger
+    from privacy.mechanisms import Budget, GaussianRelease
+
+    path = tmp_path / "ledger.jsonl"
+    Ledger.create(path, "data")
+    with Ledger.open(path, "data") as ledger:
+        for release in (GaussianRelease(5.0, 1, "client", 1e-20), GaussianRelease(2.5, 1, "example", 1e-20)):
+            ledger.charge(release, "run", 1, Budget(1e6, 1e-5))
+    lines = _ledger(str(path)).splitlines()
+    spent = [
+        re.match(r"(\w+)-level differential privacy with epsilon (\d\.\d+) by PLD", line) for line in lines
+    ]
+    assert [found and found[1] for found in spent] == ["example", "client"]
+    example, client = (float(found[2]) for found in spent if found)
+    assert example > 1.9 * client > 0
 
 
 def _accuracy(output: str) -> float:
@@ -78,6 +112,28 @@ def test_the_drop_command(tmp_path: Path) -> None:
     (third,) = (line for line in output.splitlines() if line.startswith("round 3/5"))
     assert "shares 10  masked 7  unmasked 7" in third
     assert "5 of 5 rounds aggregated" in output
+
+
+@pytest.mark.simulation
+def test_the_private_command(tmp_path: Path) -> None:
+    """It learns and says its guarantee: at the start, at the end, from its ledgers, and on the pages for users."""
+    output = _run(PRIVATE, tmp_path)
+    assert _accuracy(output) >= 0.90
+    assert "62 of 62 rounds aggregated" in output
+    (sentence,) = (line for line in output.splitlines() if line.startswith("privacy: "))
+    assert sentence.startswith("privacy: example-level differential privacy with epsilon 0.8")
+    spent = re.search(r"epsilon (\d\.\d+) by PLD \((\d\.\d+) by RDP\) at delta 0.0001 ", sentence)
+    assert spent is not None, sentence
+    assert 0.8 < float(spent[1]) < float(spent[2]) <= 1.0
+    for page in (ROOT / "docs" / "privacy.md", ROOT / "README.md"):
+        blocks = re.findall(r"^privacy: .*(?:\n .*)*", page.read_text(encoding="utf-8"), re.M)
+        assert sentence in [" ".join(block.split()) for block in blocks], page
+    said = sentence.removeprefix("privacy: ").removesuffix("; the most that any of 10 clients spent")
+    (plan,) = (line for line in output.splitlines() if line.startswith("privacy, planned: "))
+    assert plan == f"privacy, planned: {said}"
+    ledgers = sorted(map(str, tmp_path.glob("*/ledgers/*.jsonl")))
+    assert len(ledgers) == 10
+    assert _ledger(*ledgers) == f"{said}\n"
 
 
 @pytest.mark.simulation

@@ -2,12 +2,13 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
 from app.run_directory import read_lines
-from tests.support.launched import Finished
+from tests.support.launched import Finished, run
 
 pytestmark = pytest.mark.simulation
 
@@ -57,3 +58,15 @@ def test_events_hold_ids_and_counts_only(dropped_run: Finished) -> None:
     }  # fmt: skip
     long_numbers = [word for word in text.replace('"', " ").split() if len(word) > 66]
     assert not long_numbers
+
+
+def test_groups_hold_their_sessions_side_by_side_in_a_real_run(tmp_path: Path) -> None:
+    settings = ["-c", "clients=12", "-c", "groups=3", "-c", "rounds=3", "--drop", "2@r2:round2"]
+    finished = run(["scripts/run", *settings], tmp_path)
+    assert finished.exit_code == 0, finished.output
+    assert "12 clients in 3 groups, threshold 3" in finished.output
+    rounds = list(read_lines(finished.directory / "metrics.jsonl"))
+    counts = [each["masked"] for each in rounds if each["purpose"] == "training"]
+    # Two of one group leave it too few: then all four of it are out, and the others' sum stands.
+    assert counts[0] == counts[2] == 12
+    assert counts[1] in (8, 10)

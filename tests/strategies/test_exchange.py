@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from threading import Event, Timer
+from typing import Any, ClassVar
 
 import pytest
 from flwr.app import Context, Error, Message, RecordDict
@@ -135,15 +136,31 @@ def test_printable_says_so_when_there_is_no_reason() -> None:
 
 @pytest.mark.parametrize(("expected", "first"), [(0.0, None), (0.1, 0.08), (60.0, 0.2), (0.001, 0.01)])
 def test_the_first_look_comes_shortly_before_the_last_reply_is_due(
-    grid: LocalGrid, monkeypatch: pytest.MonkeyPatch, expected: float, first: float | None
+    grid: LocalGrid, expected: float, first: float | None
 ) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
+    class Watched(Event):
+        slept: ClassVar[list[float]] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.slept.append(timeout or 0.0)
+            return False
+
+    Watched.slept.clear()
     requests = {node: request_record(b"ask", None, None) for node in grid.ids}
-    assert len(list(exchange(grid, requests, R2, 7, 30.0, 0.2, expected))) == 3
-    assert slept == ([] if first is None else [pytest.approx(first)])
+    assert len(list(exchange(grid, requests, R2, 7, 30.0, 0.2, expected, Watched()))) == 3
+    assert Watched.slept == ([] if first is None else [pytest.approx(first)])
 
 
 def test_a_late_first_look_still_leaves_half_of_the_deadline(grid: LocalGrid) -> None:
     requests = {node: request_record(b"ask", None, None) for node in grid.ids}
     assert len(list(exchange(grid, requests, R2, 7, 0.1, 10.0, 100.0))) == 3
+
+
+def test_once_stopped_nothing_more_is_waited_for(grid: LocalGrid) -> None:
+    grid.after = lambda m: None
+    stopped = Event()
+    Timer(0.2, stopped.set).start()
+    requests = {node: request_record(b"ask", None, None) for node in grid.ids}
+    started = time.monotonic()
+    assert not list(exchange(grid, requests, R2, 7, 60.0, 10.0, 0.0, stopped))
+    assert time.monotonic() - started < 5

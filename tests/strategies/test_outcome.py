@@ -1,10 +1,11 @@
-"""Which sums are divided by which."""
+"""Which sums are divided by which, and which counters no honest group sends."""
 
 import pytest
 
 from arithmetic.errors import RangeError
 from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
-from strategies.outcome import evaluation_of, training_of
+from strategies.outcome import check_counters, evaluation_of, training_of
+from wire.rounds import Purpose
 from wire.scalars import (
     EVALUATION_EXAMPLES,
     EVALUATION_LOSS,
@@ -15,14 +16,17 @@ from wire.scalars import (
     metric_key,
 )
 
-SUMS: dict[str, int | float] = {WEIGHT: 200, WEIGHTS_CLAMPED: 1, TRAINING_LOSS: 100.0} | {
-    exceeding_key(step): step for step in range(MAGNITUDE_STEPS)
-}
+SUMS: dict[str, int | float] = {
+    EVALUATION_EXAMPLES: 3,
+    WEIGHT: 200,
+    WEIGHTS_CLAMPED: 1,
+    TRAINING_LOSS: 100.0,
+} | {exceeding_key(step): step for step in range(MAGNITUDE_STEPS)}
 CODEC = FixedPoint(24, 10, 0.5)
 
 
 def test_training_metrics_are_weighted_means() -> None:
-    found = training_of(SUMS, 8, CODEC, 1000, 50)
+    found = training_of(SUMS, 8, CODEC, 1000)
     assert found.weight == 200
     assert found.scale == 5.0
     assert found.train_loss == 0.5
@@ -39,18 +43,25 @@ def test_training_metrics_are_weighted_means() -> None:
     [
         {WEIGHT: 0}, {WEIGHT: -1}, {WEIGHT: 7}, {WEIGHT: 8001}, {WEIGHT: 2**62}, {WEIGHTS_CLAMPED: -1},
         {WEIGHTS_CLAMPED: 9}, {exceeding_key(0): -1}, {exceeding_key(3): 5}, {exceeding_key(7): 401},
+        {EVALUATION_EXAMPLES: -1},
     ],
 )  # fmt: skip
-def test_counters_that_no_honest_cohort_sends_give_no_mean(change: dict[str, int]) -> None:
+def test_counters_that_no_honest_group_sends_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(RangeError, match="contradict"):
-        training_of(SUMS | change, 8, CODEC, 1000, 50)
+        check_counters(Purpose.TRAINING, SUMS | change, 8, 1000, 50)
 
 
 @pytest.mark.parametrize(
-    "change", [{WEIGHT: 8}, {WEIGHT: 8000}, {WEIGHTS_CLAMPED: 8}, {exceeding_key(7): 400}]
+    "change", [{}, {WEIGHT: 8}, {WEIGHT: 8000}, {WEIGHTS_CLAMPED: 8}, {exceeding_key(7): 400}]
 )
-def test_the_extremes_an_honest_cohort_can_reach(change: dict[str, int]) -> None:
-    assert training_of(SUMS | change, 8, CODEC, 1000, 50).weight >= 8
+def test_the_extremes_an_honest_group_can_reach(change: dict[str, int]) -> None:
+    check_counters(Purpose.TRAINING, SUMS | change, 8, 1000, 50)
+
+
+def test_an_evaluation_has_no_other_counters() -> None:
+    check_counters(Purpose.EVALUATION, {EVALUATION_EXAMPLES: 0, EVALUATION_LOSS: 0.0}, 8, 1000, 0)
+    with pytest.raises(RangeError, match="contradict"):
+        check_counters(Purpose.EVALUATION, {EVALUATION_EXAMPLES: -1, EVALUATION_LOSS: 0.0}, 8, 1000, 0)
 
 
 def test_evaluation_metrics_are_means_over_examples() -> None:
@@ -60,11 +71,6 @@ def test_evaluation_metrics_are_means_over_examples() -> None:
         metric_key("accuracy"): 30.0,
     }
     assert evaluation_of(sums, ("accuracy",)) == {"loss": 0.25, "accuracy": 0.75}
-
-
-def test_a_negative_count_of_examples_is_discarded() -> None:
-    with pytest.raises(RangeError):
-        evaluation_of({EVALUATION_EXAMPLES: -1, EVALUATION_LOSS: 1.0}, ())
 
 
 def test_without_examples_nothing_is_claimed() -> None:

@@ -56,7 +56,7 @@ class Trial:
         self.initial = arrays_of(model)
         self.settings = server_app.settings_of(self.config)
         self.params = self.settings.params(self.settings.group_size, self.spec.tensor_length, 0)
-        self.inner = inner or inner_strategy(self.config, self.params.min_survivors)
+        self.inner = inner or inner_strategy(self.config, self.settings.groups * self.params.min_survivors)
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.strategy = SecureAggregation(
             self.inner, self.spec, self.settings, self.task.metric_names, self.emit, mean_only
@@ -100,7 +100,7 @@ class Trial:
     def plain(self, inner: Strategy | None = None) -> Result:
         """The same run without secure aggregation."""
         grid = LocalGrid(plain_app, self.config.clients, self.config.table())
-        strategy = inner or inner_strategy(self.config, self.params.min_survivors)
+        strategy = inner or inner_strategy(self.config, self.settings.groups * self.params.min_survivors)
         return strategy.start(
             grid, self.arrays(), self.config.rounds, train_config=server_app.training_record(self.config),
             evaluate_config=server_app.training_record(self.config),

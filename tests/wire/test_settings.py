@@ -1,6 +1,7 @@
 """What travels with r1, parsed strictly."""
 
-from dataclasses import fields
+import math
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -9,15 +10,28 @@ from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 
 from app.config import RunConfig
 from app.server_app import training_record
-from secagg.errors import MalformedMessage
+from privacy.terms import PrivacyMode, PrivacyTerms
+from secagg.errors import MalformedMessage, Refused
 from tests.support.run import Trial
 from wire.rounds import ProtocolRound, Purpose
 from wire.scalars import ScalarLayout
-from wire.settings import Assignment, layout_digest
+from wire.settings import Assignment, exact_types, layout_digest, privacy_record
 
 ADDED: dict[str, Any] = {
     "purpose": "training", "encoding-bound": 1.0, "max-examples": 10, "layout-digest": b"d" * 32,
+    **privacy_record(PrivacyTerms()),
 }  # fmt: skip
+CLIENT = PrivacyTerms(
+    PrivacyMode.CLIENT, client_noise_multiplier=2.0, client_clipping_norm=3.0, clipping_quantile=0.5, colluders=2,
+    epsilon=4.0, delta=1e-5, rounds=7,
+)  # fmt: skip
+TERMS = [
+    PrivacyTerms(),
+    PrivacyTerms(PrivacyMode.LOCAL, clipping_norm=0.5, epsilon=3.0, delta=1e-5, rounds=10),
+    PrivacyTerms(PrivacyMode.DISTRIBUTED, 1.5, 0.5, 0.1, delta=1e-5, colluders=1),
+    CLIENT,
+    replace(CLIENT, mode=PrivacyMode.LOCAL_CLIENT, noise_multiplier=1.0, clipping_norm=2.0),
+]
 
 
 def record(**changes: Any) -> ConfigRecord:
@@ -82,3 +96,45 @@ def test_the_round_trip_through_a_real_session_is_what_clients_see() -> None:
     seen = [m.content["config"] for m in trial.grid.sent if m.metadata.message_type == r1]
     assert len({repr(sorted(c.items())) for c in seen}) == 1  # type: ignore[union-attr]
     assert Assignment.from_record(seen[0]).learning_rate == 0.25
+
+
+@pytest.mark.parametrize("terms", TERMS, ids=lambda terms: terms.mode.value)
+def test_terms_come_back_as_they_were(terms: PrivacyTerms) -> None:
+    there = recorddict_to_proto(RecordDict({"c": record(**privacy_record(terms))}))
+    found = Assignment.from_record(recorddict_from_proto(there).config_records["c"])
+    assert found.terms == terms
+    assert {type(value) for value in privacy_record(terms).values()} == {str, int, float}
+
+
+@pytest.mark.parametrize("mode", ["", "None", "central", "local+", "client+local", "LOCAL"])
+def test_a_mode_that_is_none_is_no_configuration(mode: str) -> None:
+    with pytest.raises(
+        MalformedMessage, match=r"privacy is one of none, local, distributed, client, local\+client"
+    ):
+        Assignment.from_record(record(privacy=mode))
+
+
+@pytest.mark.parametrize(
+    "name", ["client-noise-multiplier", "client-clipping-norm", "clipping-quantile", "delta"]
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
+def test_30_31_terms_that_are_none_are_refused_in_words_the_server_may_read(name: str, value: float) -> None:
+    found = Assignment.from_record(record(**privacy_record(CLIENT) | {name: value}))
+    with pytest.raises(Refused, match=rf"^{name}.* must be a number above 0") as caught:
+        _ = found.terms
+    assert (caught.value.code, caught.value.shareable) == ("POLICY", True)
+
+
+def test_colluders_that_are_no_count_are_refused() -> None:
+    with pytest.raises(Refused, match=r"^colluders must be"):
+        _ = Assignment.from_record(record(**privacy_record(CLIENT) | {"colluders": -1})).terms
+
+
+def test_whole_numbers_of_a_strategys_author_become_floats_where_they_are_due() -> None:
+    written = record(**{"noise-multiplier": 1, "delta": 0, "learning-rate": 1, "colluders": 2})
+    found = Assignment.from_record(exact_types(written))
+    assert (found.noise_multiplier, found.learning_rate, found.colluders) == (1.0, 1.0, 2)
+    with pytest.raises(MalformedMessage, match="wrong type"):
+        Assignment.from_record(written)
+    with pytest.raises(MalformedMessage, match="noise-multiplier"):
+        Assignment.from_record(exact_types(record(**{"noise-multiplier": True})))

@@ -40,9 +40,9 @@ def _putting(store, awaited, state, update=b""):
 def _instrument(work) -> None:
     encode, whole, trained = work._encode, work.work, work.arrays_of
 
-    def encoding(update, *rest):
-        _write("update", update.tensor.tobytes())
-        words, counts = encode(update, *rest)
+    def encoding(values, *rest):
+        _write("update", values.tobytes())
+        words, counts = encode(values, *rest)
         _write("words", words.tobytes())
         return words, counts
 
