@@ -151,8 +151,10 @@ def _share(content: RecordDict, context: Context, server_round: int) -> bytes:
     node = Node(
         str(context.node_config.get("data-path", "")), partition, partitions, simulated, str(context.run_id),
         place_of(context.run_config, context.node_config, simulated), policy,
+        kept_state.layout_of(context.state),
     )  # fmt: skip
     done = work(arrays, assignment, node, cohort.session.params, cohort.session.server_round)
+    kept_state.keep_layout(context.state, done.layout)
     LocalLog.of(context.run_config, context.node_config, node.simulated).trained(
         assignment.purpose, server_round, done.device, done.examples, done.notes
     )

@@ -9,7 +9,7 @@ The watching is done on a client's own examples; an error names layers and never
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from opacus.utils.module_utils import trainable_modules
@@ -26,7 +26,12 @@ _FIX: Final = "use GroupNorm or a layer of opacus.layers (opacus.validators.Modu
 
 
 class LeakyModel(ParameterError):
-    """A model or loss for which clipped, noised gradients would not be the whole of what leaves."""
+    """A model or loss for which clipped, noised gradients would not be the whole of what leaves.
+
+    The text names layers of the model that came from the server, and nothing of the data.
+    """
+
+    shareable: ClassVar[bool] = True
 
 
 def check_leaks(task: Task, model: nn.Module, gather: Gather, examples: int, replay: Replay) -> None:

@@ -56,7 +56,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Node:
-    """What the node itself says about its place: its own data folder wins over the server's."""
+    """What the node itself says about its place: its own data folder wins over the server's.
+
+    Attributes:
+        layout: digest of the model it worked on earlier in the run; empty for none.
+    """
 
     data_path: str
     partition_id: int
@@ -65,6 +69,7 @@ class Node:
     run: str = ""
     ledger: Path | None = None
     policy: Policy = field(default_factory=Policy)
+    layout: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Done:
     vector: Residues
     device: str
     examples: int
+    layout: bytes
     notes: Mapping[str, str | int] = field(default_factory=dict)
 
 
@@ -98,6 +104,8 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
     layout = ScalarLayout.of(purpose, task.metric_names, spec.integer_length, adaptive)
     tensor_length = spec.tensor_length if purpose is Purpose.TRAINING else 0
     _check_layout(spec, layout, assignment, params, tensor_length)
+    if node.layout and not same(node.layout, spec.digest):
+        raise Refused("the model is laid out otherwise than earlier in this run; nothing was sent")
     parameters = sum(array.size for array in model_arrays.values())
     node.policy.check_model(assignment.task, spec.digest, parameters, norm_of(model_arrays))
     _load(model, model_arrays, spec)
@@ -125,7 +133,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
         scalars |= {TRAINING_LOSS: trained.mean_loss * weight} | counts
         integers = [int(value) * weight for value in update.integers]
     vector.scalars = layout.encode(scalars, integers, params.cohort)
-    return Done(vector, str(device), examples, notes)
+    return Done(vector, str(device), examples, spec.digest, notes)
 
 
 def _check_layout(

@@ -405,21 +405,32 @@ def test_73_75_running_statistics_are_refused_with_the_layers_name(
 
 
 def test_74_a_model_that_changes_between_rounds(tmp_path: Path) -> None:
-    """The policy's layouts are the node's memory of what it agreed to train."""
+    """Every client remembers what it worked on earlier in the run."""
     trial = private_trial("client", tmp_path)
-    with_policy(trial, tmp_path, f'layouts = ["{trial.spec.digest.hex()}"]\n', VICTIM)
     assert trial.session(1) is not None
     assert trial.trip(R1)["refused"] == {}
+    spent = len(charged(tmp_path, VICTIM))
     other = private_trial("client", tmp_path, {"task": "tests.support.scalar_task", "learning-rate": 1e-9})
     other.grid = trial.grid
     assert other.spec.digest != trial.spec.digest
-    assert other.session(2) is not None
-    reason = other.trip(R1, 2)["refused"][str(trial.grid.ids[VICTIM])]
+    assert other.session(2) is None
+    refused = other.trip(R1, 2)["refused"]
+    assert set(refused) == {str(node) for node in trial.grid.ids}
+    assert set(refused.values()) == {
+        "POLICY: the model is laid out otherwise than earlier in this run; nothing was sent"
+    }
+    assert len(charged(tmp_path, VICTIM)) == spent
+
+
+def test_74_a_layout_that_the_policy_does_not_list(tmp_path: Path) -> None:
+    trial = private_trial("client", tmp_path)
+    with_policy(trial, tmp_path, f'layouts = ["{bytes(32).hex()}"]\n', VICTIM)
+    assert trial.session(1) is not None
+    reason = trial.trip(R1)["refused"][str(trial.grid.ids[VICTIM])]
     assert reason.startswith("POLICY: policy line 1 (layouts)")
-    assert len(charged(tmp_path, VICTIM)) == 2  # one round's, at both units
 
 
-def test_75_a_layer_that_opacus_does_not_know_is_named_in_the_clients_log(
+def test_75_a_layer_that_opacus_does_not_know_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from torch import nn
@@ -439,4 +450,7 @@ def test_75_a_layer_that_opacus_does_not_know_is_named_in_the_clients_log(
         assert trial.session() is None
     work._task.cache_clear()
     assert "layer '1' (BatchNorm1d)" in caplog.text
+    reasons = set(trial.trip(R1)["refused"].values())
+    assert reasons
+    assert all(reason.startswith("CONFIG: layer '1' (BatchNorm1d)") for reason in reasons)
     assert LINEAR in trial.config.task

@@ -54,3 +54,20 @@ def test_a_damaged_state_is_no_state(key: str, value: Any) -> None:
 
 def test_a_record_of_another_kind_under_the_same_name_is_no_state() -> None:
     assert kept_state.take(RecordDict({"chorus": ArrayRecord()})) == NOTHING
+
+
+def test_the_runs_layout_outlives_sessions_and_the_wire() -> None:
+    store = RecordDict()
+    assert kept_state.layout_of(store) == b""
+    kept_state.keep_layout(store, b"one" * 10)
+    kept_state.put(store, ProtocolRound.MASKED_INPUT, b"state", b"update")
+    store = recorddict_from_proto(recorddict_to_proto(store))
+    assert kept_state.take(store) == ("r2", b"state", b"update")
+    assert kept_state.layout_of(store) == b"one" * 10
+    kept_state.keep_layout(store, b"two")
+    assert kept_state.layout_of(store) == b"two"
+
+
+@pytest.mark.parametrize("record", [ConfigRecord({}), ConfigRecord({"layout": "text"}), ArrayRecord({})])
+def test_a_memory_of_another_kind_is_none(record: Any) -> None:
+    assert kept_state.layout_of(RecordDict({"chorus run": record})) == b""
