@@ -154,8 +154,8 @@ def instrument(monkeypatch: pytest.MonkeyPatch) -> Secrets:  # noqa: C901 - a li
 
         monkeypatch.setattr(module, name, watched)
 
-    def encoded(_: Any, update: Any, *rest: Any) -> None:
-        secrets.array("scaled update", update.tensor)
+    def encoded(_: Any, values: Any, *rest: Any) -> None:
+        secrets.array("scaled update", values)
 
     def flattened(model: Any) -> Any:
         arrays = honest_arrays(model)
@@ -207,7 +207,7 @@ def instrument(monkeypatch: pytest.MonkeyPatch) -> Secrets:  # noqa: C901 - a li
 
     monkeypatch.setattr(work, "_data", uneven)
     watch(work, "_encode", encoded)
-    watch(work, "_train", trained)
+    watch(work, "train", trained)
     watch(work, "evaluate", judged)
     watch(kept_state, "put", kept)
     monkeypatch.setattr(work, "arrays_of", flattened)
