@@ -43,8 +43,8 @@ class Row:
 
     @property
     def faster(self) -> float:
-        """How many times better than the peer; 0 without one."""
-        if self.peer is None:
+        """How many times better than the peer; 0 without one, or where a figure is below what a clock can tell."""
+        if not self.peer or not self.ours:
             return 0.0
         return self.ours / self.peer if self.unit.endswith("/s") else self.peer / self.ours
 
