@@ -79,7 +79,9 @@ class Secrets:
     def needles(self, name: str) -> Windows:
         known = windows(self.public)
         found = [cut(data, stride) for data, stride in self.blocks[name]]
-        return np.setdiff1d(distinctive(np.unique(np.concatenate(found))), known)
+        # Small residues are mostly 00 and ff: two of them look like any two small numbers of a message.
+        least = 6 if name == "residues" else 4
+        return np.setdiff1d(distinctive(np.unique(np.concatenate(found)), least), known)
 
 
 def cut(data: bytes, stride: int) -> Windows:
@@ -96,10 +98,10 @@ def windows(blocks: Iterable[bytes]) -> Windows:
     return np.unique(np.concatenate([np.empty(0, np.uint64), *found]))
 
 
-def distinctive(found: Windows) -> Windows:
-    """Those with at least 4 distinct bytes."""
+def distinctive(found: Windows, least: int = 4) -> Windows:
+    """Those with at least that many distinct bytes."""
     octets = np.sort(found.view(np.uint8).reshape(-1, WINDOW), axis=1)
-    return found[(np.diff(octets.astype(np.int16), axis=1) != 0).sum(axis=1) >= 3]
+    return found[(np.diff(octets.astype(np.int16), axis=1) != 0).sum(axis=1) >= least - 1]
 
 
 def decoded(haystack: Iterable[bytes]) -> list[bytes]:
