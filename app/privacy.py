@@ -7,7 +7,6 @@ Refuses to know: how noise is drawn (`clients.private`) and how a sum is decoded
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from app.config import RunConfig, defaults
@@ -16,10 +15,9 @@ from privacy.accounting import noise_multiplier_for
 from privacy.guarantee import Guarantee, guarantee_of
 from privacy.ledger import charges_of
 from privacy.mechanisms import GaussianRelease, Mechanism, PoissonGaussian, Unit, check_delta
-from privacy.noise_shares import NoisePlan
 from privacy.terms import PrivacyMode, PrivacyTerms
 from secagg.params import SecAggParams
-from wire.noise import BIT_NOISE, LEAST_MODULUS_BITS, sum_plan, within_norm_plan
+from wire.noise import BIT_NOISE, LEAST_MODULUS_BITS, plans_of, releases_of
 
 _SAFETY = 1 - 1e-6  # the integers' slack, and what floats lose, never push a run over its own target
 _UNITS: tuple[Unit, ...] = ("example", "client")
@@ -109,42 +107,29 @@ def modulus_bits(config: RunConfig) -> int:
     return max(config.modulus_bits, LEAST_MODULUS_BITS) if shares else config.modulus_bits
 
 
-def planned(config: RunConfig, params: SecAggParams) -> list[str]:
+def planned(config: RunConfig, terms: PrivacyTerms, params: SecAggParams) -> list[str]:
     """What the whole run will have cost a client that takes part in every server round: sentences.
 
     Of `local` the server cannot say it: each client's own number of examples decides.
 
+    Args:
+        config: the run's.
+        terms: `terms_of` it.
+        params: of each session.
+
     Raises:
         ParameterError: modulus, survivors and noise cannot work together.
     """
-    terms, said = terms_of(config), list[str]()
+    said = []
     if terms.mode.is_local:
         target = f"at most {terms.epsilon:g} by RDP" if terms.epsilon else "as each client's ledger says"
         said.append(f"example-level, against everyone, by each client's own account: epsilon {target}")
-    if terms.mode is PrivacyMode.DISTRIBUTED:
-        plan = sum_plan(terms, params, config.max_examples)
-        said.append(_guarantee([_steps(terms, plan)], config.delta).sentence)
-    if terms.mode.hides_clients:
-        plans = [sum_plan(terms, params, config.max_examples)]
-        plans += [within_norm_plan(terms, params)] if terms.clipping_quantile else []
-        releases = [
-            GaussianRelease(plan.noise_multiplier, terms.rounds, "client", plan.slack, terms.colluders)
-            for plan in plans
-        ]
-        said.append(_guarantee(releases, config.delta).sentence)
-        if not terms.mode.is_local:
-            halved = [
-                replace(each, unit="example", noise_multiplier=each.noise_multiplier / 2) for each in releases
-            ]
-            said.append(_guarantee(halved, config.delta).sentence)
+    if terms.mode.shares_noise:
+        releases = releases_of(terms, *plans_of(terms, params, config.max_examples), terms.rounds)
+        for unit in dict.fromkeys(each.unit for each in releases):
+            mine = [each for each in releases if each.unit == unit]
+            said += [_guarantee(mine, config.delta).sentence]
     return said
-
-
-def _steps(terms: PrivacyTerms, plan: NoisePlan) -> PoissonGaussian:
-    """All steps of mode distributed, one a server round."""
-    return PoissonGaussian(
-        terms.sampling_probability, plan.noise_multiplier, terms.rounds, plan.slack, terms.colluders
-    )
 
 
 def guarantees(ledgers: Iterable[Path], delta: float) -> list[Guarantee]:

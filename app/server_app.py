@@ -75,7 +75,9 @@ def _train(grid: Grid, config: RunConfig, directory: RunDirectory) -> tuple[Resu
         modulus_bits=params.modulus_bits, parameters=spec.tensor_length, rounds=config.rounds,
     )  # fmt: skip
     if settings.privacy.mode is not PrivacyMode.NONE:
-        directory.emit("privacy_planned", mode=settings.privacy.mode, sentences=planned(config, params))
+        directory.emit(
+            "privacy_planned", mode=settings.privacy.mode, sentences=planned(config, settings.privacy, params)
+        )
     initial = ArrayRecord({name: Array(array) for name, array in arrays_of(model).items()})
     central = central_test(task, config, spec) if config.central_test else None
     result = strategy.start(

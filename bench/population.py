@@ -7,11 +7,11 @@ Refuses to know: groups and sums; `bench.groups` holds the server's real code ag
 """
 
 import multiprocessing
-import os
 import random
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,17 +24,14 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from arithmetic.residues import from_signed
-from secagg.client.r0_advertise_keys import advertise_keys
-from secagg.client.r1_share_keys import share_keys
-from secagg.client.r2_masked_input import mask_input
-from secagg.client.r4_unmasking import reveal_shares
+from bench.session import Client
 from secagg.masks import Residues
-from secagg.messages import CohortAnnounced, Invitation, SharesDelivered, UnmaskingRequested
+from secagg.params import SecAggParams
 from wire.records import PROTOCOL_KEY, message_of, reply_record
 from wire.rounds import ProtocolRound
 
 _ROUNDS = {each.message_type: each for each in ProtocolRound if each is not ProtocolRound.CONSISTENCY_CHECK}
-_NUMBER = 8
+_KEY, _HEAD = 40, 48  # bytes of a message's identifier; of that and the client's number
 _LARGEST = 1 << 15
 
 
@@ -133,12 +130,10 @@ class PopulationGrid(Grid):
             elif step is ProtocolRound.MASKED_INPUT:
                 self.summed.add(node)
         if not dropped:
-            head = node.to_bytes(_NUMBER, "big") + step.value.encode()
+            head = key.encode().ljust(_KEY) + node.to_bytes(_HEAD - _KEY, "big")
             worker = self._workers[node % len(self._workers)]
             with worker.writing:
-                worker.pipe.send_bytes(
-                    key.encode().ljust(40) + head + message_of(message.content[PROTOCOL_KEY])
-                )
+                worker.pipe.send_bytes(head + message_of(message.content[PROTOCOL_KEY]))
         message.content = RecordDict()
         return key
 
@@ -160,7 +155,7 @@ class PopulationGrid(Grid):
             except EOFError:
                 return
             with self._lock:
-                self._replies[data[:40].decode().strip()] = data[40:]
+                self._replies[data[:_KEY].decode().strip()] = data[_KEY:]
 
 
 def _start(digests: tuple[bytes, bytes]) -> _Worker:
@@ -176,38 +171,19 @@ def _start(digests: tuple[bytes, bytes]) -> _Worker:
 
 def _serve(pipe: Connection, model_digest: bytes, config_digest: bytes) -> None:
     """The clients of one process: answer until an empty message comes."""
-    states: dict[int, Any] = {}
+    clients: dict[int, Client] = {}
     pipe.send_bytes(b"ready")
     while True:
         data = pipe.recv_bytes()
         if not data:
             return
-        key, node = data[:40], int.from_bytes(data[40 : 40 + _NUMBER], "big")
-        step, message = ProtocolRound(data[48:50].decode()), data[50:]
-        states[node], reply = _answer(step, states.get(node), message, node, model_digest, config_digest)
-        pipe.send_bytes(key + reply.to_bytes())
+        key, node, message = data[:_KEY], int.from_bytes(data[_KEY:_HEAD], "big"), data[_HEAD:]
+        if node not in clients:
+            clients[node] = Client(partial(_input, node), model_digest, config_digest)
+        pipe.send_bytes(key + clients[node].answer(message))
 
 
-def _answer(
-    step: ProtocolRound,
-    state: Any,  # noqa: ANN401 - whichever of the protocol's states this client is in
-    message: bytes,
-    node: int,
-    model_digest: bytes,
-    config_digest: bytes,
-) -> tuple[Any, Any]:
-    """One step of one client: next state and reply."""
-    if step is ProtocolRound.ADVERTISE_KEYS:
-        return advertise_keys(Invitation.from_bytes(message), os.urandom)
-    if step is ProtocolRound.SHARE_KEYS:
-        announced = CohortAnnounced.from_bytes(message)
-        return share_keys(state, announced, model_digest, config_digest, os.urandom)
-    if step is ProtocolRound.MASKED_INPUT:
-        params = state.params
-        vector = from_signed(contribution(node, params.tensor_length), params.modulus_bits)
-        scalars = np.full(params.scalar_length, node, dtype="<u8")
-        return mask_input(
-            state, SharesDelivered.from_bytes(message, state.advertised), Residues(vector, scalars)
-        )
-    _, reply = reveal_shares(state, UnmaskingRequested.from_bytes(message, state.advertised), os.urandom)
-    return None, reply
+def _input(node: int, params: SecAggParams) -> Residues:
+    """A client's contribution, and its number in every scalar."""
+    tensor = from_signed(contribution(node, params.tensor_length), params.modulus_bits)
+    return Residues(tensor, np.full(params.scalar_length, node, dtype="<u8"))

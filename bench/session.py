@@ -43,6 +43,7 @@ from secagg.server.r2_masked_input import InputCollection
 MODEL, CONFIG = b"m" * 32, b"c" * 32
 ROUNDS = ("r0", "r1", "r2", "r4")
 Requests = dict[int, bytes | memoryview]
+Vector = Callable[[SecAggParams], Residues]
 _CHECKED_AT_ONCE = 1 << 16
 
 
@@ -156,15 +157,21 @@ class Server:
 
 
 class Client:
-    """One client's side in this process; its vector is ones, made when it is due."""
+    """One client's side in this process.
 
-    def __init__(self) -> None:
+    Args:
+        vector: makes its input, from the session's parameters, when it is due; ones by default.
+        model, config: digests of what it is shown.
+    """
+
+    def __init__(self, vector: Vector | None = None, model: bytes = MODEL, config: bytes = CONFIG) -> None:
         self.spent = Spent()
+        self._vector, self._digests = vector or _ones, (model, config)
         self._state: Any = None
 
     def answer(self, data: bytes | memoryview) -> bytes:
         """Parse the request, take the step that is due, write the reply."""
-        vector = _ones(self._state.params) if isinstance(self._state, AwaitingShares) else None
+        vector = self._vector(self._state.params) if isinstance(self._state, AwaitingShares) else None
         with self.spent.timed():
             self._state, reply = self._step(data, vector)
             sent: bytes = reply.to_bytes()
@@ -173,11 +180,11 @@ class Client:
     def _step(self, data: bytes | memoryview, vector: Residues | None) -> tuple[object, Any]:
         match self._state:
             case AwaitingCohort() as state:
-                return share_keys(state, CohortAnnounced.from_bytes(data), MODEL, CONFIG, os.urandom)
+                return share_keys(state, CohortAnnounced.from_bytes(data), *self._digests, os.urandom)
             case AwaitingShares() as state if vector is not None:
                 return mask_input(state, SharesDelivered.from_bytes(data, state.advertised), vector)
             case AwaitingSurvivors() as state:
-                return reveal_shares(state, UnmaskingRequested.from_bytes(data), os.urandom)
+                return reveal_shares(state, UnmaskingRequested.from_bytes(data, state.advertised), os.urandom)
         return advertise_keys(Invitation.from_bytes(data), os.urandom)
 
 

@@ -30,14 +30,14 @@ from clients.training import TrainingConfig, own_stream, train
 from clients.updates import arrays_of
 from privacy.accounting import noise_multiplier_for
 from privacy.discrete_gaussian import DiscreteGaussian
-from privacy.mechanisms import GaussianRelease, PoissonGaussian, Unit, check_delta
+from privacy.mechanisms import PoissonGaussian, check_delta
 from privacy.noise_shares import NoisePlan
 from privacy.rounding import round_rows
 from privacy.terms import PrivacyMode, PrivacyTerms
 from secagg.errors import Refused
 from secagg.params import SecAggParams
 from secagg.primitives import KeyStream
-from wire.noise import sum_plan, within_norm_plan
+from wire.noise import plans_of, releases_of
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -85,8 +85,7 @@ class PrivateWork:
         examples, probability = length_of(self.data), self.terms.sampling_probability
         self._check_delta(examples)
         self._check_trained()
-        mechanism = PoissonGaussian(probability, plan.noise_multiplier, 1, plan.slack, self.terms.colluders)
-        self.spending.charge(mechanism, server_round=self.server_round)
+        self.spending.charge(*releases_of(self.terms, plan, None), server_round=self.server_round)
         batch, uniform = draw_batch(examples, probability), KeyStream(os.urandom(32)).read
         if len(batch) > self.max_examples:
             # To abstain would tell how many were drawn. The sum may wrap: that costs accuracy, and no privacy.
@@ -114,15 +113,7 @@ class PrivateWork:
         """
         (plan, bit), noisy_bit = self._plans(), 0
         self._check_delta(self.params.cohort)
-        releases = [each for each in (plan, bit) if each is not None]
-        charges = [self._charged(each, "client") for each in releases]
-        if not self.terms.mode.is_local:
-            # One example can turn the update around, which moves it by twice the clipping norm.
-            charges += [
-                replace(self._charged(each, "example"), noise_multiplier=each.noise_multiplier / 2)
-                for each in releases
-            ]
-        self.spending.charge(*charges, server_round=self.server_round)
+        self.spending.charge(*releases_of(self.terms, plan, bit), server_round=self.server_round)
         update, uniform = self.update(), KeyStream(os.urandom(32)).read
         norm = float(np.linalg.norm(update))
         if not np.isfinite(norm):
@@ -171,15 +162,9 @@ class PrivateWork:
     def _plans(self) -> tuple[NoisePlan, NoisePlan | None]:
         """The noise of the sum and, where the clipping norm adapts, that of the bit."""
         try:
-            adapts = self.terms.clipping_quantile > 0
-            plan = sum_plan(self.terms, self.params, self.max_examples)
-            return plan, within_norm_plan(self.terms, self.params) if adapts else None
+            return plans_of(self.terms, self.params, self.max_examples)
         except ParameterError as error:
             raise Refused(str(error)) from error  # the numbers are the server's own, so it may read them
-
-    def _charged(self, plan: NoisePlan, unit: Unit) -> GaussianRelease:
-        """One release of a noisy sum."""
-        return GaussianRelease(plan.noise_multiplier, 1, unit, plan.slack, self.terms.colluders)
 
     def _with_share(self, integers: NDArray[np.int64], plan: NoisePlan, uniform: UniformBytes) -> Words:
         """The client's integers with its share of noise, mod 2^b."""

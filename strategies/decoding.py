@@ -21,7 +21,7 @@ from secagg.params import SecAggParams
 from strategies.groups import RoundTotal
 from strategies.outcome import Sums, check_counters, training_of
 from strategies.settings import Settings
-from wire.noise import sum_plan, within_norm_plan
+from wire.noise import plans_of, sum_plan, within_norm_plan
 from wire.rounds import Purpose
 from wire.scalars import WITHIN_NORM
 from wire.settings import ENCODING_BOUND, MAX_EXAMPLES, privacy_record
@@ -155,9 +155,7 @@ class NoisySumDecoder:
 
     def check_params(self, params: SecAggParams) -> None:
         """Plan the noise once."""
-        sum_plan(self._terms, params, self._settings.max_examples)
-        if self._terms.clipping_quantile:
-            within_norm_plan(self._terms, params)
+        plans_of(self._terms, params, self._settings.max_examples)
 
     def mean(self, total: RoundTotal, sums: Sums, integers: Reals, params: SecAggParams) -> Mean:
         """The noisy sum over the public denominator; who took part is public, what they hold is not."""

@@ -1,12 +1,15 @@
 """The noise that both sides of a session reckon with: the same plan from the same terms and parameters.
 
-Decides: how many vectors a masked sum may hold, and that noise is sized for the fewest survivors below which nothing is
-unmasked (`SecAggParams.min_survivors`), less the colluders.
+Decides: how many vectors a masked sum may hold, what its release is accounted as, and that noise is sized for the
+fewest survivors below which nothing is unmasked (`SecAggParams.min_survivors`), less the colluders.
 Colluders that could rebuild or isolate one client's vector are refused: its own share would be all its noise.
 Refuses to know: who draws the noise, and what it costs.
 """
 
+from dataclasses import replace
+
 from arithmetic.errors import ParameterError
+from privacy.mechanisms import GaussianRelease, Mechanism, PoissonGaussian
 from privacy.noise_shares import NoisePlan, NoisySum, plan_noise
 from privacy.terms import PrivacyMode, PrivacyTerms
 from secagg.params import SecAggParams
@@ -43,6 +46,44 @@ def within_norm_plan(terms: PrivacyTerms, params: SecAggParams) -> NoisePlan:
     """
     noise = BIT_NOISE * terms.client_noise_multiplier
     return plan_noise(noise, _BIT_NORM, _sum(terms, params, 1, params.cohort, _BIT_MODULUS))
+
+
+def plans_of(
+    terms: PrivacyTerms, params: SecAggParams, max_examples: int
+) -> tuple[NoisePlan, NoisePlan | None]:
+    """The plan of the tensor part and, where the clipping norm adapts, that of the bit; arguments as for `sum_plan`.
+
+    Raises:
+        ParameterError: modulus, survivors and noise cannot work together.
+    """
+    plan = sum_plan(terms, params, max_examples)
+    return plan, within_norm_plan(terms, params) if terms.clipping_quantile > 0 else None
+
+
+def releases_of(
+    terms: PrivacyTerms, plan: NoisePlan, bit: NoisePlan | None, rounds: int = 1
+) -> list[Mechanism]:
+    """Everything that the masked sums of so many server rounds release: what a client charges, and a run announces.
+
+    Args:
+        terms: a mode that shares noise.
+        plan: of the tensor part, from `plans_of`.
+        bit: of the bit, or None, from there too.
+        rounds: server rounds, at least 1.
+    """
+    if terms.mode is PrivacyMode.DISTRIBUTED:
+        probability, noise = terms.sampling_probability, plan.noise_multiplier
+        return [PoissonGaussian(probability, noise, rounds, plan.slack, terms.colluders)]
+    found = [
+        GaussianRelease(each.noise_multiplier, rounds, "client", each.slack, terms.colluders)
+        for each in (plan, bit)
+        if each is not None
+    ]
+    if terms.mode.is_local:
+        return [*found]
+    # One example can turn a client's update around, which moves it by twice the clipping norm.
+    halved = [replace(each, unit="example", noise_multiplier=each.noise_multiplier / 2) for each in found]
+    return [*found, *halved]
 
 
 def _sum(terms: PrivacyTerms, params: SecAggParams, dimension: int, vectors: int, bits: int) -> NoisySum:

@@ -79,7 +79,7 @@ def deploy(variant: Variant, tree: Path, clients: int, rounds: int) -> Path:
     adopt_orphans()
     folder, run_dir = tree.parent, tree.parent / "run"
     run_dir.mkdir()
-    link, *ports = _free_ports(1 + clients)
+    link, *ports = free_ports(1 + clients)
     try:
         _start(
             folder, "link", "flower-superlink", "--insecure", "--isolation", "subprocess", "--host", "127.0.0.1",
@@ -140,7 +140,8 @@ def _await_health(port: int) -> None:
     raise SystemExit("the SuperLink did not start")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on, all different."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))

@@ -387,7 +387,7 @@ def test_what_is_planned_is_what_a_client_spends_that_never_misses(
         bit = within_norm_plan(terms, params)
         releases.append(GaussianRelease(bit.noise_multiplier, 1, "client", bit.slack, 1))
     (spent,) = guarantees([ledger(tmp_path / "0.jsonl", *releases * config.rounds)], config.delta)
-    assert planned(config, params)[1 if mode == "local+client" else 0] == spent.sentence
+    assert planned(config, terms, params)[1 if mode == "local+client" else 0] == spent.sentence
     assert "and up to 1 colluding client, for " in spent.sentence
 
 
@@ -396,7 +396,7 @@ def test_what_is_planned_is_what_a_client_spends_that_never_misses(
 )
 def test_what_is_planned_for_local_says_whose_account_it_is(mode: str, sentences: int) -> None:
     config = asked(mode)
-    found = planned(config, session(config))
+    found = planned(config, terms_of(config), session(config))
     assert len(found) == sentences
     own = (
         "example-level, against everyone, by each client's own account: epsilon as each client's ledger says"
@@ -406,6 +406,6 @@ def test_what_is_planned_for_local_says_whose_account_it_is(mode: str, sentences
 
 def test_a_local_target_is_planned_as_the_most_that_a_client_spends() -> None:
     found = config("local", epsilon=2.5)
-    assert planned(found, session(found)) == [
+    assert planned(found, terms_of(found), session(found)) == [
         "example-level, against everyone, by each client's own account: epsilon at most 2.5 by RDP"
     ]

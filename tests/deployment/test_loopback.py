@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from app.run_directory import read_lines
+from bench.plain.launched import free_ports
 from privacy.ledger import charges_of
 from privacy.mechanisms import PoissonGaussian
 from tests.support.launched import ROOT
@@ -21,16 +21,6 @@ pytestmark = [pytest.mark.deployment, pytest.mark.slow]
 
 BIN = Path(sys.executable).parent
 NODES = 3
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Deployment:
@@ -95,7 +85,7 @@ class Deployment:
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A SuperLink, and three SuperNodes with a ledger and a policy each."""
     deployment = Deployment(tmp_path_factory.mktemp("deployment"))
-    link, *ports = _free_ports(1 + NODES)
+    link, *ports = free_ports(1 + NODES)
     policy = deployment.folder / "policy.toml"
     policy.write_text("min-cohort = 3\nmax-parameters = 20000\n")
     try:
