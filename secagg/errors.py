@@ -10,6 +10,7 @@ what to do.
         CohortTooSmall    QUORUM   fewer survivors than the threshold: nobody's fault, nothing is unmasked
         SuspectServer     VIEW     the server showed something that an honest one never shows
         Refused           POLICY   parameters below what this side accepts
+        NotAuthentic      AUTH     a key or signature that is not that of whom it is said to be of
         Misbehaviour      CRYPTO   a peer's bytes do not check; `culprit` names it
           Unrecoverable   SHARE    a client dealt shares that do not rebuild what it is bound to
 
@@ -23,6 +24,7 @@ __all__ = [
     "CohortTooSmall",
     "MalformedMessage",
     "Misbehaviour",
+    "NotAuthentic",
     "OutOfTurn",
     "ParameterError",
     "ProtocolError",
@@ -62,6 +64,12 @@ class Refused(ProtocolError):
     """Parameters below what this side accepts."""
 
     code = "POLICY"
+
+
+class NotAuthentic(ProtocolError):
+    """A key or a signature is not that of the member of the roster it is said to be of."""
+
+    code = "AUTH"
 
 
 class CohortTooSmall(ProtocolError):
