@@ -60,6 +60,7 @@ class Node:
 
     Attributes:
         layout: digest of the model it worked on earlier in the run; empty for none.
+        device: where it trains, which wins over the server's word; empty for as the server says.
     """
 
     data_path: str
@@ -70,6 +71,7 @@ class Node:
     ledger: Path | None = None
     policy: Policy = field(default_factory=Policy)
     layout: bytes = b""
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
         limit_threads(1)
     node.policy.check_task(assignment.task)
     task = _task(assignment.task)
-    device = choose_device(assignment.device, node.partition_id)
+    device = choose_device(node.device or assignment.device, node.partition_id)
     data = _data(task, assignment, node)
     model = task.model(assignment.seed)
     spec, purpose, terms = spec_of(model), Purpose(assignment.purpose), assignment.terms
