@@ -31,7 +31,7 @@ def entries_of(data: bytes) -> tuple[list[dict[str, object]], str]:
     torn = lines.pop()
     entries, chain = [], START
     for number, line in enumerate(lines, start=1):
-        entry, chain = _entry_of(line, chain, number)
+        entry, chain = entry_of(line, chain, number)
         entries.append(entry)
     if torn:
         raise LedgerDamaged(
@@ -41,8 +41,17 @@ def entries_of(data: bytes) -> tuple[list[dict[str, object]], str]:
     return entries, chain
 
 
-def _entry_of(line: bytes, chain: str, number: int) -> tuple[dict[str, object], str]:
-    """One entry and the chain after it, if the line is what `line_of` writes."""
+def entry_of(line: bytes, chain: str, number: int) -> tuple[dict[str, object], str]:
+    """One entry and the chain after it, if the line is what `line_of` writes after `chain`.
+
+    Args:
+        line: without its end.
+        chain: of the line before, `START` for the first.
+        number: of the line, from 1, for the error.
+
+    Raises:
+        LedgerDamaged: it does not follow from the line before.
+    """
     try:
         entry = json.loads(line)
         entry.pop(_CHAIN)

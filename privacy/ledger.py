@@ -98,6 +98,11 @@ class Ledger:
         self._file.close()
 
     @property
+    def chain(self) -> str:
+        """SHA-256 that covers every line up to the last, 64 hexadecimal digits."""
+        return self._file.chain
+
+    @property
     def mechanisms(self) -> tuple[Mechanism, ...]:
         """Everything charged, oldest first."""
         return tuple(self._mechanisms)

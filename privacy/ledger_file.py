@@ -34,10 +34,20 @@ class LedgerFile:
         self._size = len(data)
         self.entries, self._chain = entries_of(data)
 
+    @property
+    def chain(self) -> str:
+        """The chain after the last line."""
+        return self._chain
+
     @staticmethod
     def existed(path: Path) -> bool:
         """Whether there is, or once was, such a file."""
         return os.path.lexists(path) or os.path.lexists(_marker(path))
+
+    @staticmethod
+    def forget(path: Path) -> None:
+        """Let `create` make a file where there was one that somebody moved away on purpose."""
+        _marker(path).unlink(missing_ok=True)
 
     @staticmethod
     def create(path: Path, header: Mapping[str, object]) -> None:
