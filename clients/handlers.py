@@ -73,10 +73,12 @@ def _answer(message: Message, context: Context, protocol_round: ProtocolRound, s
     except ChorusError as error:
         steps.wipe(context)
         _log.warning("%s in %s", error.line, protocol_round)
+        steps.witness_refusal(message.content, context, protocol_round, error.code, _shown(error))
         return _refusal(message, error.code, _shown(error))
     except Exception:  # noqa: BLE001 - the text of an unforeseen error may hold data: it stays here
         steps.wipe(context)
         _log.exception("the client failed in %s", protocol_round)
+        steps.witness_refusal(message.content, context, protocol_round, "ENV", _SAYS["ENV"])
         return _refusal(message, "ENV", _SAYS["ENV"])
 
 

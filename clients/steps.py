@@ -7,6 +7,7 @@ error (`clients.handlers`).
 """
 
 import os
+from contextlib import suppress
 
 import numpy as np
 from flwr.app import Context, RecordDict
@@ -16,7 +17,9 @@ from clients import pending
 from clients.identity import signatory_of
 from clients.local_log import LocalLog
 from clients.place import is_simulated, partition_of
+from clients.witness import Witness
 from secagg.client.r0_advertise_keys import advertise_keys as advertise_step
+from secagg.client.r1_share_keys import agreement_of
 from secagg.client.r1_share_keys import share_keys as share_step
 from secagg.client.r2_masked_input import mask_input as mask_step
 from secagg.client.r3_consistency_check import sign_survivors as sign_step
@@ -28,7 +31,7 @@ from secagg.client.states import (
     AwaitingSurvivors,
     CarryingKeys,
 )
-from secagg.errors import MalformedMessage, OutOfTurn, Refused, SuspectServer
+from secagg.errors import ChorusError, MalformedMessage, OutOfTurn, Refused, SuspectServer
 from secagg.masks import Residues
 from secagg.messages import (
     CohortAnnounced,
@@ -36,10 +39,20 @@ from secagg.messages import (
     SharesDelivered,
     SurvivorsAnnounced,
     UnmaskingRequested,
+    session_named,
 )
 from secagg.params import SecAggParams
 from wire import kept_state
-from wire.records import CONFIG_KEY, MODEL_KEY, config_digest, message_in, model_digest, unpack_arrays
+from wire.records import (
+    CONFIG_KEY,
+    MODEL_KEY,
+    PROTOCOL_KEY,
+    config_digest,
+    message_in,
+    message_of,
+    model_digest,
+    unpack_arrays,
+)
 from wire.rounds import ProtocolRound
 from wire.settings import Assignment
 
@@ -72,7 +85,8 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
         model_digest(content.array_records[MODEL_KEY]),
         config_digest(content.config_records[CONFIG_KEY]),
     )
-    state, reply = share_step(_parse_keys(kept), cohort, *digests, os.urandom, signatory_of(context))
+    signatory = signatory_of(context)
+    state, reply = share_step(_parse_keys(kept), cohort, *digests, os.urandom, signatory)
     from clients.spending import place_of
     from clients.work import Node, work  # torch: this trip only
 
@@ -87,6 +101,9 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
     LocalLog.of(context.run_config, context.node_config, node.simulated).trained(
         assignment.purpose, server_round, done.device, done.examples, done.notes
     )
+    agreement = agreement_of(cohort, *digests)
+    witness = Witness.of(context, signatory)
+    witness.joined(context, agreement, state.index, assignment, policy.digest, done.ledger)
     vector = pending.keep(done.vector.tensor.tobytes() + done.vector.scalars.tobytes(), context.node_id)
     kept_state.put(context.state, ProtocolRound.MASKED_INPUT, state.to_bytes(), vector)
     return reply.to_bytes()
@@ -100,6 +117,7 @@ def mask(content: RecordDict, context: Context, server_round: int) -> bytes:
     following, reply = mask_step(
         state, SharesDelivered.from_bytes(message_in(content), state.advertised), residues
     )
+    Witness.of(context, signatory_of(context)).masked(state, following)
     awaited = ProtocolRound.CONSISTENCY_CHECK if state.params.is_active else ProtocolRound.UNMASKING
     kept_state.put(context.state, awaited, following.to_bytes())
     return reply.to_bytes()
@@ -113,6 +131,7 @@ def sign(content: RecordDict, context: Context, server_round: int) -> bytes:
         raise Refused("this client has lost its place in the roster since r2; give its node all of it back")
     announced = SurvivorsAnnounced.from_bytes(message_in(content), state.advertised)
     following, reply = sign_step(state, announced, signatory)
+    Witness.of(context, signatory).signed(announced.session, announced.survivors)
     kept_state.put(context.state, ProtocolRound.UNMASKING, following.to_bytes())
     return reply.to_bytes()
 
@@ -122,10 +141,26 @@ def reveal(content: RecordDict, context: Context, server_round: int) -> bytes:
     kept, _ = _take(context, ProtocolRound.UNMASKING)
     state = _parse_survivors(kept)
     request = UnmaskingRequested.from_bytes(message_in(content), state.advertised)
-    following, reply = reveal_step(state, request, os.urandom, signatory_of(context))
+    signatory = signatory_of(context)
+    following, reply = reveal_step(state, request, os.urandom, signatory)
+    Witness.of(context, signatory).revealed(request.session, request.survivors, reply)
     kept_state.put(context.state, ProtocolRound.SHARE_KEYS, following.to_bytes())
     kept_state.finish_round(context.state, server_round)
     return reply.to_bytes()
+
+
+def witness_refusal(
+    content: RecordDict, context: Context, protocol_round: ProtocolRound, code: str, sentence: str
+) -> None:
+    """Put on record why the client left; not where its identity is what fails, for no line could be signed."""
+    with suppress(ChorusError):
+        witness = Witness.of(context, signatory_of(context))
+        if witness.path is None:
+            return
+        session = b""
+        with suppress(MalformedMessage):
+            session = session_named(message_of(content.get(PROTOCOL_KEY)))
+        witness.refused(session, protocol_round, code, sentence)
 
 
 def wipe(context: Context) -> None:

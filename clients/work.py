@@ -76,13 +76,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Done:
-    """The encoded vector, and what the client's own log may say."""
+    """The encoded vector, what the client's own log may say, and the ledger's chain if anything was charged."""
 
     vector: Residues
     device: str
     examples: int
     layout: bytes
     notes: Mapping[str, str | int] = field(default_factory=dict)
+    ledger: str = ""
 
 
 def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAggParams, round_: int) -> Done:
@@ -116,6 +117,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
     vector, examples = empty(0, layout.length, params.modulus_bits), int(scalars[EVALUATION_EXAMPLES])
     integers: Sequence[int] = ()
     notes: Mapping[str, str | int] = {}
+    ledger = ""
     if purpose is Purpose.TRAINING and private:
         from clients.private import PrivateWork  # Opacus: only where it is needed
 
@@ -126,6 +128,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
         vector.tensor, counts = _private(job, assignment)
         scalars |= {WEIGHT: 1, WEIGHTS_CLAMPED: 0, TRAINING_LOSS: 0} | counts
         integers, examples, notes = [0] * spec.integer_length, length_of(data.train), job.spending.notes
+        ledger = job.spending.chain
     elif purpose is Purpose.TRAINING:
         trained = train(task, model, data.train, _config(assignment), device, round_, node.partition_id)
         update = spec.flatten_update(arrays_of(model), model_arrays)
@@ -135,7 +138,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
         scalars |= {TRAINING_LOSS: trained.mean_loss * weight} | counts
         integers = [int(value) * weight for value in update.integers]
     vector.scalars = layout.encode(scalars, integers, params.cohort)
-    return Done(vector, str(device), examples, spec.digest, notes)
+    return Done(vector, str(device), examples, spec.digest, notes, ledger)
 
 
 def _check_layout(

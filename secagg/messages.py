@@ -20,6 +20,7 @@ from secagg.requests import (
     SurvivorsAnnounced,
     UnmaskingRequested,
     Vouched,
+    session_named,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "SurvivorsSigned",
     "UnmaskingRequested",
     "Vouched",
+    "session_named",
 ]

@@ -17,6 +17,12 @@ from secagg.sealed import read_sealed, write_sealed
 FORMAT_VERSION = 2
 
 
+def session_named(data: bytes) -> bytes:
+    """The identifier of the session that a request names, whatever else is wrong with it; empty if it names none."""
+    identifier = data[2 : 2 + SESSION_BYTES]
+    return identifier if len(identifier) == SESSION_BYTES else b""
+
+
 def _write_session(writer: Writer, session: Session) -> Writer:
     writer.raw(session.identifier).number(session.server_round, 8)
     return writer.raw(session.params.to_bytes())

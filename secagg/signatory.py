@@ -54,7 +54,7 @@ class Signatory:
 
     roster: Roster
     number: int
-    _key: SigningKey = field(repr=False)
+    key: SigningKey = field(repr=False)
 
     @classmethod
     def of(cls, roster: Roster, key: SigningKey) -> Self:
@@ -68,11 +68,11 @@ class Signatory:
     def vouch(self, keys: PublicKeys, origin: Origin) -> Credential:
         """Sign one's keys."""
         statement = _keys_statement(self.roster, self.number, keys, origin)
-        return Credential(self.number, self._key.sign(statement))
+        return Credential(self.number, self.key.sign(statement))
 
     def endorse(self, view: "View") -> bytes:
         """Sign who survived, 64 bytes."""
-        return self._key.sign(view.statement(self.number))
+        return self.key.sign(view.statement(self.number))
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,7 @@ def share_keys(
     _check_session(state, cohort.session.identifier)
     check_adversary(cohort.session.params, signatory)
     index = _own_index(cohort.keys, state.keys.public)
-    vouched = cohort.vouched
-    agreement = Agreement(
-        cohort.session, cohort.advertised, cohort.cohort_digest, model_digest, config_digest,
-        standing(vouched.roster, vouched.members) if vouched else b"",
-    )  # fmt: skip
+    vouched, agreement = cohort.vouched, agreement_of(cohort, model_digest, config_digest)
     peers = _checked_peers(cohort, index, agreement)
     if signatory and vouched:
         _check_signed(vouched, peers, index, signatory, state.origin)
@@ -76,6 +72,14 @@ def share_keys(
         {index: seed_shares[index]} if params.own_share else {}, vouched.members if vouched else (),
     )  # fmt: skip
     return following, SharesSealed(commit(seed, context, index), sealed)
+
+
+def agreement_of(cohort: CohortAnnounced, model_digest: bytes, config_digest: bytes) -> Agreement:
+    """What a client that was shown all this is bound to."""
+    vouched = cohort.vouched
+    stand = standing(vouched.roster, vouched.members) if vouched else b""
+    shown = (cohort.advertised, cohort.cohort_digest, model_digest, config_digest)
+    return Agreement(cohort.session, *shown, stand)
 
 
 def channel_key(
