@@ -13,7 +13,7 @@ app = ClientApp()
 app.train(ProtocolRound.ADVERTISE_KEYS.action)(handlers.advertise_keys)
 app.train(ProtocolRound.SHARE_KEYS.action)(handlers.share_keys)
 app.train(ProtocolRound.MASKED_INPUT.action)(handlers.masked_input)
+app.train(ProtocolRound.CONSISTENCY_CHECK.action)(handlers.consistency_check)
 app.train(ProtocolRound.UNMASKING.action)(handlers.unmasking)
 for register in (app.train, app.evaluate, app.query):
     register()(handlers.refuse)
-app.train(ProtocolRound.CONSISTENCY_CHECK.action)(handlers.refuse)

@@ -179,7 +179,11 @@ def _check_texts(config: RunConfig) -> None:
         raise ConfigError(_wrong("task", config.task))
     if not _DEVICE.match(config.device):
         raise ConfigError(_wrong("device", config.device))
-    for key, text in (("data-path", config.data_path), ("run-dir", config.run_dir)):
+    for key, text in (
+        ("data-path", config.data_path),
+        ("run-dir", config.run_dir),
+        ("roster", config.roster),
+    ):
         if "\x00" in text or "\n" in text:
             raise ConfigError(f"{key} = {_shown(text)} cannot be used; a path has no such character")
     parse_drops(config.drop)

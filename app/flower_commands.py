@@ -103,6 +103,10 @@ def _overrides(config: RunConfig, directory: RunDirectory) -> dict[str, str | in
     changed = {key: value for key, value in config.table().items() if value != standard[key]}
     if config.data_path:
         changed["data-path"] = str(Path(config.data_path).expanduser().absolute())
+    if config.adversary == "active" and not config.roster:
+        from app.simulated_roster import lay_identities  # cryptography: only where needed
+
+        changed |= lay_identities(directory.path, config.clients)
     return changed | {"run-dir": str(directory.path)}
 
 

@@ -86,6 +86,16 @@ class RunKeys(BaseModel):
     dropout_fraction: float = Field(
         default=0.0, ge=0.0, lt=1.0, description="of a group that may vanish; derives a sparse graph"
     )
+    adversary: Literal["curious", "active"] = Field(
+        default="curious",
+        description="what the server may be; active needs a roster, or a simulation",
+    )
+    roster: str = Field(
+        default="", description="file of the roster on the server; with it adversary is active"
+    )
+    roster_authority: str = Field(
+        default="", description="public key of whoever signs the roster, 64 hex digits"
+    )
     modulus_bits: int = Field(default=24, ge=8, le=64, description="of a residue of the masked vector")
     encoding_bound: float = Field(
         default=1.0, gt=0.0, le=1_000_000.0, description="first clamp of an update's coordinate"
@@ -137,7 +147,7 @@ class RunKeys(BaseModel):
         default=0,
         ge=0,
         le=100_000,
-        description="clients that may work with the server and not weaken the noise",
+        description="clients that may work with the server and learn nothing, nor weaken the noise",
     )
     central_test: bool = Field(default=True, description="judge each model on the task's public test set")
     drop: str = Field(default="", description="clients that vanish, to see recovery: 2@r2:round3,...")

@@ -19,8 +19,10 @@ from app.privacy import modulus_bits, planned, terms_of, update_per_sum
 from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError, ConfigError
 from arithmetic.layout import VectorSpec
+from clients.identity import load_roster
 from clients.tasks import DataSource, Task, load_task
 from privacy.terms import PrivacyMode
+from secagg.roster import Roster
 from strategies.secure_aggregation import SecureAggregation
 from strategies.settings import Deadlines, Settings
 
@@ -73,6 +75,7 @@ def _train(grid: Grid, config: RunConfig, directory: RunDirectory) -> tuple[Resu
         "run_started", run=directory.id, task=config.task, strategy=config.strategy, clients=config.clients,
         groups=config.groups, threshold=params.threshold, neighbours=params.neighbours,
         modulus_bits=params.modulus_bits, parameters=spec.tensor_length, rounds=config.rounds,
+        adversary=params.adversary, roster=settings.roster.fingerprint if settings.roster else "",
     )  # fmt: skip
     if settings.privacy.mode is not PrivacyMode.NONE:
         directory.emit(
@@ -98,6 +101,8 @@ def settings_of(config: RunConfig) -> Settings:
         corrupt_fraction=config.corrupt_fraction,
         dropout_fraction=config.dropout_fraction,
         min_cohort=config.min_cohort,
+        colluders=config.colluders,
+        roster=roster_of(config),
         modulus_bits=modulus_bits(config),
         privacy=terms_of(config),
         update_per_sum=update_per_sum(config) if config.privacy != "none" else 0.0,
@@ -106,6 +111,24 @@ def settings_of(config: RunConfig) -> Settings:
         cohort_deadline=config.cohort_deadline,
         deadlines=Deadlines(config.training_deadline, config.round_deadline, config.poll_interval),
     )
+
+
+def roster_of(config: RunConfig) -> Roster | None:
+    """The federation's members, where the run is against an active server.
+
+    Raises:
+        ConfigError, NotAuthentic: `adversary` is active and there is no roster, or none that can be used.
+    """
+    if config.roster:
+        roster = load_roster(Path(config.roster), config.roster_authority)
+        roster.check_time(time.time())
+        return roster
+    if config.adversary == "active":
+        raise ConfigError(
+            "adversary = active needs the keys roster and roster-authority (docs/deployment.md); scripts/run makes "
+            "its own for simulated clients"
+        )
+    return None
 
 
 def training_record(config: RunConfig) -> ConfigRecord:

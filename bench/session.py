@@ -127,7 +127,7 @@ class Server:
         with self.spent.timed():
             match self._due:
                 case KeyCollection() as keys:
-                    keys.receive(client, KeysAdvertised.from_bytes(data).keys)
+                    keys.receive(client, KeysAdvertised.from_bytes(data))
                 case ShareCollection() as shares:
                     shares.receive(client, SharesSealed.from_bytes(data))
                 case InputCollection() as inputs:

@@ -17,6 +17,7 @@ Largest clipping norm: the noise grows with it, the guarantee does not depend on
 global model is another one in every server round, and nobody but the server says which round is the first.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,11 +61,13 @@ class Policy:
         keys: the limits.
         lines: key -> number of the line on which it starts, from 1; every key that is set.
         source: the file, for the node's own log.
+        digest: SHA-256 of the file, 64 hexadecimal digits; empty for the empty policy.
     """
 
     keys: PolicyKeys = field(default_factory=PolicyKeys)
     lines: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
+    digest: str = ""
 
     @classmethod
     def of_node(cls, node_config: Mapping[str, object]) -> Self:
@@ -96,7 +99,7 @@ class Policy:
         Raises:
             PolicyUnusable: it is no policy; one sentence that names the line.
         """
-        return cls(*parse(text, source), source)
+        return cls(*parse(text, source), source, hashlib.sha256(text.encode()).hexdigest())
 
     @property
     def budget(self) -> Budget | None:

@@ -56,6 +56,7 @@ class Spending:
         run: which run spends.
         budget: of the node's policy; None: whatever the run asks for.
         notes: for the client's own log.
+        chain: the ledger's, after what was charged last; empty before.
     """
 
     place: Path | None
@@ -63,6 +64,7 @@ class Spending:
     run: str
     budget: Budget | None
     notes: dict[str, str | int] = field(default_factory=dict)
+    chain: str = ""
 
     @classmethod
     def of(cls, place: Path | None, data: Iterable[Dataset[Any]], run: str, budget: Budget | None) -> Self:
@@ -94,6 +96,7 @@ class Spending:
             ledger.check(*mechanisms, budget=budget)
             for mechanism in mechanisms:
                 ledger.charge(mechanism, self.run, server_round, budget)
+            self.chain = ledger.chain
 
     def note(self, **facts: str | int) -> None:
         """Remember something for the client's own log."""

@@ -60,6 +60,7 @@ class Node:
 
     Attributes:
         layout: digest of the model it worked on earlier in the run; empty for none.
+        device: where it trains, which wins over the server's word; empty for as the server says.
     """
 
     data_path: str
@@ -70,17 +71,19 @@ class Node:
     ledger: Path | None = None
     policy: Policy = field(default_factory=Policy)
     layout: bytes = b""
+    device: str = ""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The encoded vector, and what the client's own log may say."""
+    """The encoded vector, what the client's own log may say, and the ledger's chain if anything was charged."""
 
     vector: Residues
     device: str
     examples: int
     layout: bytes
     notes: Mapping[str, str | int] = field(default_factory=dict)
+    ledger: str = ""
 
 
 def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAggParams, round_: int) -> Done:
@@ -96,7 +99,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
         limit_threads(1)
     node.policy.check_task(assignment.task)
     task = _task(assignment.task)
-    device = choose_device(assignment.device, node.partition_id)
+    device = choose_device(node.device or assignment.device, node.partition_id)
     data = _data(task, assignment, node)
     model = task.model(assignment.seed)
     spec, purpose, terms = spec_of(model), Purpose(assignment.purpose), assignment.terms
@@ -114,6 +117,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
     vector, examples = empty(0, layout.length, params.modulus_bits), int(scalars[EVALUATION_EXAMPLES])
     integers: Sequence[int] = ()
     notes: Mapping[str, str | int] = {}
+    ledger = ""
     if purpose is Purpose.TRAINING and private:
         from clients.private import PrivateWork  # Opacus: only where it is needed
 
@@ -124,6 +128,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
         vector.tensor, counts = _private(job, assignment)
         scalars |= {WEIGHT: 1, WEIGHTS_CLAMPED: 0, TRAINING_LOSS: 0} | counts
         integers, examples, notes = [0] * spec.integer_length, length_of(data.train), job.spending.notes
+        ledger = job.spending.chain
     elif purpose is Purpose.TRAINING:
         trained = train(task, model, data.train, _config(assignment), device, round_, node.partition_id)
         update = spec.flatten_update(arrays_of(model), model_arrays)
@@ -133,7 +138,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
         scalars |= {TRAINING_LOSS: trained.mean_loss * weight} | counts
         integers = [int(value) * weight for value in update.integers]
     vector.scalars = layout.encode(scalars, integers, params.cohort)
-    return Done(vector, str(device), examples, spec.digest, notes)
+    return Done(vector, str(device), examples, spec.digest, notes, ledger)
 
 
 def _check_layout(

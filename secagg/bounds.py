@@ -34,6 +34,7 @@ import enum
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
 from arithmetic.errors import ParameterError
 from secagg.graph import MOST_CLIENTS
@@ -127,6 +128,24 @@ def derive_graph(
     demand = _Demand(cohort, corrupt, dropped, Adversary(adversary), security_bits, correctness_bits)
     complete = _complete(demand)
     return _regular(demand) or complete
+
+
+@lru_cache(maxsize=64)
+def least_threshold(
+    cohort: int, neighbours: int, colluders: int, adversary: Adversary, security_bits: int = 40
+) -> int:
+    """The lowest threshold that keeps a client's secrets from the server and `colluders` clients.
+
+    Args:
+        cohort: clients n.
+        neighbours: of each; n - 1 is the complete graph, where nothing is left to chance.
+        colluders: clients that work for the server, 0..n - 1.
+        adversary: what the server may do.
+        security_bits: in a regular graph the colluders' places are chance.
+    """
+    if neighbours == cohort - 1:
+        return colluders + 1 if adversary is Adversary.CURIOUS else (cohort + colluders) // 2 + 1
+    return _least_threshold(_Demand(cohort, colluders, 0, adversary, security_bits, _LEAST_BITS), neighbours)
 
 
 def disconnection_bits(clients: int, missing: int, neighbours: int) -> float:

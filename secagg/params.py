@@ -12,13 +12,13 @@ from typing import Self
 from arithmetic.errors import ParameterError
 from arithmetic.fixed_point import FixedPoint
 from arithmetic.residues import LEAST_BITS, MOST_BITS
-from secagg.bounds import LEAST_COHORT, Adversary, check_whole, count_of, derive_graph
+from secagg.bounds import LEAST_COHORT, Adversary, check_whole, count_of, derive_graph, least_threshold
 from secagg.encoding import Reader, Writer
 from secagg.graph import MOST_CLIENTS, Graph
 from secagg.primitives import digest
 
-FORMAT_VERSION = 1
-CODE_VERSION = b"chorus secagg 1"
+FORMAT_VERSION = 2
+CODE_VERSION = b"chorus secagg 2"
 SESSION_BYTES = 32
 MOST_LENGTH = 1 << 33
 _TAG_PARAMS = 0x50
@@ -39,7 +39,8 @@ class SecAggParams:
         modulus_bits: b of the tensor part's modulus 2^b, 8..64.
         tensor_length: entries of the tensor part, >= 0.
         scalar_length: 64-bit residues of the scalar part, >= 0.
-        adversary: what the server may be; a `Session` against an active one is refused in this version.
+        adversary: what the server may be. Against an active one keys are signed and survivors agreed on (r3).
+        colluders: clients that may work for the server, below the cohort; the threshold holds against that many.
 
     Raises:
         ParameterError: a value out of range, or values that cannot work together.
@@ -53,6 +54,7 @@ class SecAggParams:
     tensor_length: int
     scalar_length: int
     adversary: Adversary = Adversary.CURIOUS
+    colluders: int = 0
 
     def __post_init__(self) -> None:
         """Refuse whatever cannot work, before anyone sends anything."""
@@ -64,8 +66,7 @@ class SecAggParams:
                 f"or {self.cohort - 1} for everybody"
             )
         check_whole("threshold", self.threshold, 2, self.neighbours + 1)
-        complete = self.neighbours == self.cohort - 1
-        least = max(LEAST_COHORT, self.threshold) if complete else LEAST_COHORT
+        least = max(LEAST_COHORT, self.threshold) if self.is_complete else LEAST_COHORT
         check_whole("min-survivors", self.min_survivors, least, self.cohort)
         check_whole("modulus-bits", self.modulus_bits, LEAST_BITS, MOST_BITS)
         if not isinstance(self.adversary, Adversary):
@@ -73,15 +74,67 @@ class SecAggParams:
         check_whole("tensor length", self.tensor_length, 0, MOST_LENGTH)
         check_whole("scalar length", self.scalar_length, 0, MOST_LENGTH)
         FixedPoint(self.modulus_bits, self.cohort, 1.0)
+        check_whole("colluders", self.colluders, 0, self.cohort - 1)
+        self._check_adversary()
+
+    def _check_adversary(self) -> None:
+        """Privacy needs t > colluders, against an active server 2t > n + colluders (`secagg.bounds`)."""
+        due = least_threshold(self.cohort, self.neighbours, self.colluders, self.adversary)
+        if self.threshold < due:
+            raise ParameterError(
+                f"threshold = {self.threshold} does not hold against {self.colluders} colluders and a server that is "
+                f"{self.adversary}; choose {due} or more"
+            )
+        if self.is_active and 2 * self.signatures <= self.cohort + self.colluders:
+            raise ParameterError(
+                f"min-survivors = {self.min_survivors} of {self.cohort} leave room for two views of who survived; "
+                f"choose {(self.cohort + self.colluders) // 2 + 1} or more"
+            )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everybody is everybody's neighbour even when the whole cohort is there."""
+        return self.neighbours == self.cohort - 1
+
+    @property
+    def is_active(self) -> bool:
+        """Whether keys are signed and survivors agreed on."""
+        return self.adversary is Adversary.ACTIVE
+
+    @property
+    def own_share(self) -> bool:
+        """Whether a client keeps a share of its own seed.
+
+        Not in a regular graph against an active server: `secagg.bounds` counts k shares of a secret there, and with
+        k + 1 the threshold is one too low.
+        """
+        return self.is_complete or not self.is_active
+
+    @property
+    def signatures(self) -> int:
+        """Signatures on one set of survivors that a client wants to see before it reveals a share (active).
+
+        Two sets would need twice as many, and only colluders sign twice. In a regular graph shares are counted in a
+        neighbourhood, signatures in the whole cohort.
+        """
+        return self.threshold if self.is_complete else self.min_survivors
 
     @classmethod
     def complete(
-        cls, cohort: int, modulus_bits: int, tensor_length: int, scalar_length: int, threshold: int = 0
+        cls,
+        cohort: int,
+        modulus_bits: int,
+        tensor_length: int,
+        scalar_length: int,
+        threshold: int = 0,
+        adversary: Adversary = Adversary.CURIOUS,
+        colluders: int = 0,
     ) -> Self:
         """A complete graph; `threshold` 0 means `default_threshold`."""
         chosen = threshold or default_threshold(cohort)
         least = max(chosen, LEAST_COHORT)
-        return cls(cohort, chosen, cohort - 1, least, modulus_bits, tensor_length, scalar_length)
+        lengths = (modulus_bits, tensor_length, scalar_length)
+        return cls(cohort, chosen, cohort - 1, least, *lengths, adversary, colluders)
 
     @classmethod
     def derive(
@@ -104,7 +157,8 @@ class SecAggParams:
         survivors = cohort - count_of("dropout-fraction", dropout_fraction, cohort)
         least = max(LEAST_COHORT, found.threshold if neighbours == cohort - 1 else survivors)
         lengths = (modulus_bits, tensor_length, scalar_length)
-        return cls(cohort, found.threshold, neighbours, least, *lengths, adversary)
+        colluders = count_of("corrupt-fraction", corrupt_fraction, cohort)
+        return cls(cohort, found.threshold, neighbours, least, *lengths, adversary, colluders)
 
     def graph(self, advertised: int, seed: bytes) -> Graph:
         """The graph over the `advertised` <= cohort clients that sent keys; `seed` is public."""
@@ -118,7 +172,7 @@ class SecAggParams:
         for number in (self.cohort, self.threshold, self.neighbours, self.min_survivors):
             writer.number(number, 4)
         writer.number(self.modulus_bits, 1).number(self.tensor_length, 8).number(self.scalar_length, 8)
-        return writer.number(_ADVERSARIES.index(self.adversary), 1).finish()
+        return writer.number(_ADVERSARIES.index(self.adversary), 1).number(self.colluders, 4).finish()
 
     @classmethod
     def from_bytes(cls, data: object) -> Self:
@@ -132,11 +186,12 @@ class SecAggParams:
         small = [reader.number(4) for _ in range(4)]
         bits, tensor, scalars = reader.number(1), reader.number(8), reader.number(8)
         adversary = _ADVERSARIES[reader.number(1, most=len(_ADVERSARIES) - 1)]
+        colluders = reader.number(4)
         reader.finish()
-        return cls(small[0], small[1], small[2], small[3], bits, tensor, scalars, adversary)
+        return cls(small[0], small[1], small[2], small[3], bits, tensor, scalars, adversary, colluders)
 
 
-PARAMS_BYTES = 2 + 4 * 4 + 1 + 8 + 8 + 1
+PARAMS_BYTES = 2 + 4 * 4 + 1 + 8 + 8 + 1 + 4
 
 
 def default_threshold(holders: int) -> int:
@@ -146,23 +201,11 @@ def default_threshold(holders: int) -> int:
 
 @dataclass(frozen=True)
 class Session:
-    """One run of the protocol: its random identifier, the server round it serves, its parameters.
-
-    Raises:
-        ParameterError: an adversary this version holds nothing against.
-    """
+    """One run of the protocol: its random identifier, the server round it serves, its parameters."""
 
     identifier: bytes
     server_round: int
     params: SecAggParams
-
-    def __post_init__(self) -> None:
-        """Refuse a session that would promise what it does not do."""
-        if self.params.adversary is not Adversary.CURIOUS:
-            raise ParameterError(
-                "a session against an active server needs signed keys and the consistency check r3, which "
-                "this version does not have; choose adversary curious"
-            )
 
 
 @dataclass(frozen=True)
@@ -173,6 +216,8 @@ class Agreement:
         cohort_digest: of all advertised keys in order.
         model_digest: of the model that came with the session.
         config_digest: of the training configuration that came with it.
+        standing: digest of the roster and of who of it is in the cohort (`signatory.standing`); empty against a
+            curious server.
     """
 
     session: Session
@@ -180,6 +225,7 @@ class Agreement:
     cohort_digest: bytes
     model_digest: bytes
     config_digest: bytes
+    standing: bytes = b""
 
     @property
     def graph(self) -> Graph:
@@ -207,4 +253,5 @@ class Agreement:
             self.cohort_digest,
             self.model_digest,
             self.config_digest,
+            self.standing,
         )

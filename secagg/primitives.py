@@ -62,7 +62,7 @@ _SMALL_ORDER = frozenset(
 
 
 class BadKey(ValueError):
-    """A key that no honest peer has: low order, non-canonical, of the wrong length or kind; or one that does not load."""
+    """A key that no honest peer has: low order, non-canonical, of the wrong length or kind; or that does not load."""
 
 
 class BadCiphertext(ValueError):

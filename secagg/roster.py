@@ -155,7 +155,7 @@ class Roster:
 def _check_name(name: str) -> None:
     if not (0 < len(name) <= LONGEST_NAME and all("!" <= c <= "~" for c in name)):
         raise ParameterError(
-            f"{name[:80]!r} is no name for a roster; choose 1 to {LONGEST_NAME} printable ASCII characters without spaces"
+            f"{name[:80]!r} is no name in a roster; choose 1 to {LONGEST_NAME} printable ASCII characters, no spaces"
         )
 
 

@@ -25,8 +25,9 @@ from arithmetic.residues import Words, to_signed
 from secagg.errors import CohortTooSmall
 from secagg.params import SecAggParams
 from secagg.primitives import digest
+from strategies.course import SessionReport
 from strategies.events import Emit
-from strategies.session import SessionDriver, SessionReport
+from strategies.session import SessionDriver
 from strategies.settings import Settings
 from wire.rounds import ProtocolRound, Purpose
 
@@ -112,7 +113,14 @@ class Groups:
         self._stopped = threading.Event()
         workers = max(1, cores // self._at_once)
         self._drivers = [
-            SessionDriver(grid, settings.deadlines, partial(self._emit, group=number), workers, self._stopped)
+            SessionDriver(
+                grid,
+                settings.deadlines,
+                partial(self._emit, group=number),
+                workers,
+                settings.roster,
+                stopped=self._stopped,
+            )
             for number in range(1, settings.groups + 1)
         ]
 

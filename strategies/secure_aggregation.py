@@ -20,13 +20,13 @@ from privacy.terms import PrivacyMode
 from secagg.errors import CohortTooSmall
 from secagg.params import SecAggParams
 from strategies.cohort import FixedCohort, await_cohort
+from strategies.course import SessionReport
 from strategies.decoding import decoder_of
 from strategies.errors import NothingAggregated, StrategyNotSupported
 from strategies.events import Emit, silent
 from strategies.groups import Groups, Membership, RoundTotal
 from strategies.outcome import evaluation_of, finished_fields
 from strategies.records import ndarrays_of, one_request, record_of
-from strategies.session import SessionReport
 from strategies.settings import Settings
 from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from arithmetic.errors import ParameterError
 from arithmetic.fixed_point import FixedPoint
 from privacy.terms import PrivacyTerms
-from secagg.bounds import LEAST_COHORT, Adversary, check_whole
+from secagg.bounds import LEAST_COHORT, Adversary, check_whole, count_of, least_threshold
 from secagg.graph import MOST_CLIENTS
 from secagg.params import SecAggParams, default_threshold
+from secagg.roster import Roster
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Settings:
         corrupt_fraction: of clients that may work for the server; with `dropout_fraction`, and neither neighbours
             nor threshold given, a sparse graph and its threshold are derived (`secagg.bounds`).
         dropout_fraction: of clients that may vanish.
+        colluders: clients that may work for the server; the threshold holds against that many (a derived one against
+            `corrupt_fraction`).
+        roster: the federation's members; with it every session is against an active server, without it none is.
         modulus_bits: b of the tensor part.
         encoding_bound: clamp of weight / max_examples * update in the first server round; adapts afterwards.
         max_examples: largest weight; a client with more counts as this many, and is counted under the mask.
@@ -56,6 +60,8 @@ class Settings:
     min_cohort: int = LEAST_COHORT
     corrupt_fraction: float = 0.0
     dropout_fraction: float = 0.0
+    colluders: int = 0
+    roster: Roster | None = None
     modulus_bits: int = 24
     encoding_bound: float = 1.0
     max_examples: int = 10_000
@@ -68,6 +74,11 @@ class Settings:
     def group_size(self) -> int:
         """Clients of the largest group."""
         return -(-self.cohort // self.groups)
+
+    @property
+    def adversary(self) -> Adversary:
+        """What the server may be in every session."""
+        return Adversary.ACTIVE if self.roster else Adversary.CURIOUS
 
     @property
     def least(self) -> int:
@@ -110,12 +121,18 @@ class Settings:
         lengths = (self.modulus_bits, tensor_length, scalar_length)
         if (self.corrupt_fraction or self.dropout_fraction) and not (self.neighbours or self.threshold):
             derived = SecAggParams.derive(
-                full, self.corrupt_fraction, self.dropout_fraction, Adversary.CURIOUS, *lengths
+                full, self.corrupt_fraction, self.dropout_fraction, self.adversary, *lengths
             )
-            neighbours, threshold, least = derived.neighbours, derived.threshold, derived.min_survivors
+            neighbours, least = derived.neighbours, derived.min_survivors
+            colluders = count_of("corrupt-fraction", self.corrupt_fraction, cohort)
+            # Of fewer clients the same share of colluders may need one share more.
+            due = least_threshold(cohort, min(neighbours, cohort - 1), colluders, self.adversary)
+            threshold = max(derived.threshold, due)
         else:
             neighbours = min(self.neighbours or full - 1, full - 1)
             threshold = self.threshold or default_threshold(neighbours + 1)
             least = threshold if neighbours == full - 1 else default_threshold(full)
+            colluders = self.colluders
         least = max(self.min_cohort, least)
-        return SecAggParams(cohort, threshold, min(neighbours, cohort - 1), least, *lengths)
+        neighbours = min(neighbours, cohort - 1)
+        return SecAggParams(cohort, threshold, neighbours, least, *lengths, self.adversary, colluders)

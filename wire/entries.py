@@ -89,7 +89,6 @@ def agreed(
     terms: PrivacyTerms,
     max_examples: int,
     roster: bytes = b"",
-    standing: bytes = b"",
 ) -> dict[str, object]:
     """The fields that `joined` and `session` have in common.
 
@@ -100,14 +99,13 @@ def agreed(
         terms: as they came in the training configuration.
         max_examples: likewise.
         roster: its digest; empty without one.
-        standing: of the cohort in it; empty without one.
     """
     session = agreement.session
     return {
         "run": run, "session": session.identifier.hex(), "server_round": session.server_round, "purpose": purpose,
         "advertised": agreement.advertised, "context": agreement.context.hex(),
         "cohort": agreement.cohort_digest.hex(), "model": agreement.model_digest.hex(),
-        "config": agreement.config_digest.hex(), "roster": roster.hex(), "standing": standing.hex(),
+        "config": agreement.config_digest.hex(), "roster": roster.hex(), "standing": agreement.standing.hex(),
         "params": session.params, "terms": terms, "max_examples": max_examples, "code": CODE_VERSION.decode(),
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, RecordDict
 from wire.rounds import ProtocolRound
 
 _KEY, _RUN_KEY = "chorus", "chorus run"
-_LAYOUT = "layout"
+_LAYOUT, _ROUND = "layout", "round"
 _AWAITED, _STATE, _UPDATE = "awaited", "state", "update"
 
 
@@ -36,11 +36,31 @@ def take(store: RecordDict) -> tuple[str, bytes, bytes]:
 
 def keep_layout(store: RecordDict, layout: bytes) -> None:
     """Remember the layout of the run's model; a session that fails does not make the client forget it."""
-    store[_RUN_KEY] = ConfigRecord({_LAYOUT: layout})
+    _remember(store, _LAYOUT, layout)
 
 
 def layout_of(store: RecordDict) -> bytes:
     """The layout of the model this client worked on earlier in the run; empty in the first session."""
-    record = store.config_records.get(_RUN_KEY)
-    layout = b"" if record is None else record.get(_LAYOUT)
+    layout = _remembered(store, _LAYOUT)
     return layout if isinstance(layout, bytes) else b""
+
+
+def finish_round(store: RecordDict, server_round: int) -> None:
+    """Remember that this client did its part in a server round: it answers for no earlier one again, nor for this."""
+    _remember(store, _ROUND, server_round)
+
+
+def last_round_of(store: RecordDict) -> int:
+    """The last server round of the run that this client finished; 0 for none."""
+    last = _remembered(store, _ROUND)
+    return last if isinstance(last, int) else 0
+
+
+def _remember(store: RecordDict, key: str, value: bytes | int) -> None:
+    known = store.config_records.get(_RUN_KEY, ConfigRecord())
+    store[_RUN_KEY] = ConfigRecord({**known, key: value})
+
+
+def _remembered(store: RecordDict, key: str) -> object:
+    record = store.config_records.get(_RUN_KEY)
+    return None if record is None else record.get(key)

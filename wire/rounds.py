@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class ProtocolRound(StrEnum):
-    """A step of secure aggregation; r3 is reserved for the consistency check of the active adversary."""
+    """A step of secure aggregation; r3 is taken against an active server alone."""
 
     ADVERTISE_KEYS = "r0"
     SHARE_KEYS = "r1"

@@ -7,14 +7,16 @@ follows.
 """
 
 from arithmetic.field import to_bytes
+from secagg.client.r0_advertise_keys import check_adversary
 from secagg.client.states import AwaitingCohort, AwaitingShares, CarryingKeys
 from secagg.errors import CohortTooSmall, Misbehaviour, OutOfTurn, SuspectServer
 from secagg.keys import PublicKeys, cohort_digest
 from secagg.masks import commit
-from secagg.messages import CohortAnnounced, SharesSealed
+from secagg.messages import CohortAnnounced, SharesSealed, Vouched
 from secagg.params import SESSION_BYTES, Agreement
 from secagg.primitives import BadKey, Entropy, PrivateKey, check_public_key, derive_key, same, seal
 from secagg.shamir import SECRET_BYTES, split
+from secagg.signatory import Credential, Origin, Signatory, check_vouched, standing
 from secagg.tags import tag_pair
 
 
@@ -24,6 +26,7 @@ def share_keys(
     model_digest: bytes,
     config_digest: bytes,
     entropy: Entropy,
+    signatory: Signatory | None = None,
 ) -> tuple[AwaitingShares, SharesSealed]:
     """Share the mask key and a fresh self-mask seed; each neighbour's shares are sealed to it alone.
 
@@ -33,23 +36,27 @@ def share_keys(
         model_digest: of the model that came with the request, 32 bytes.
         config_digest: of the training configuration that came with it.
         entropy: source of the seed and of the sharing polynomials.
+        signatory: the client's place in the roster, if it has one.
 
     Raises:
+        Refused: as `advertise_keys`.
+        NotAuthentic: somebody in the cohort is not in the roster, or did not sign its keys for this session.
         OutOfTurn: a session other than the one the keys were made for.
         SuspectServer: a view that no honest server shows.
         CohortTooSmall: too few clients to hide among.
         Misbehaviour: a neighbour's key has low order.
     """
     _check_session(state, cohort.session.identifier)
+    check_adversary(cohort.session.params, signatory)
     index = _own_index(cohort.keys, state.keys.public)
-    agreement = Agreement(
-        cohort.session, cohort.advertised, cohort.cohort_digest, model_digest, config_digest
-    )
+    vouched, agreement = cohort.vouched, agreement_of(cohort, model_digest, config_digest)
     peers = _checked_peers(cohort, index, agreement)
+    if signatory and vouched:
+        _check_signed(vouched, peers, index, signatory, state.origin)
     context, params = agreement.context, cohort.session.params
 
     seed = entropy(SECRET_BYTES)
-    holders = sorted([index, *peers])
+    holders = sorted([index, *peers] if params.own_share else peers)
     # Figure 4, round 1: "generate t-out-of-|U1| shares of s_u^SK and b_u"; here among N(u) and u itself
     # (Bell et al., CCS 2020, algorithm 2).
     seed_shares = split(seed, holders, params.threshold, entropy)
@@ -62,9 +69,17 @@ def share_keys(
         sealed[peer] = seal(key, plaintext, share_label(context, index, peer)) + tags
     following = AwaitingShares(
         cohort.session.identifier, context, params, cohort.advertised, index, peers, state.keys, seed,
-        seed_shares[index],
+        {index: seed_shares[index]} if params.own_share else {}, vouched.members if vouched else (),
     )  # fmt: skip
     return following, SharesSealed(commit(seed, context, index), sealed)
+
+
+def agreement_of(cohort: CohortAnnounced, model_digest: bytes, config_digest: bytes) -> Agreement:
+    """What a client that was shown all this is bound to."""
+    vouched = cohort.vouched
+    stand = standing(vouched.roster, vouched.members) if vouched else b""
+    shown = (cohort.advertised, cohort.cohort_digest, model_digest, config_digest)
+    return Agreement(cohort.session, *shown, stand)
 
 
 def channel_key(
@@ -118,3 +133,26 @@ def _checked_peers(cohort: CohortAnnounced, index: int, agreement: Agreement) ->
         except BadKey as error:
             raise Misbehaviour(peer, f"peer {peer}: {error}; nothing was shared") from error
     return peers
+
+
+def _check_signed(
+    vouched: Vouched, peers: dict[int, PublicKeys], index: int, signatory: Signatory, origin: Origin
+) -> None:
+    """Nobody but members of the roster, each once, and every key that is shown signed by its member.
+
+    Figure 4, round 1: "assert that all signatures are valid". Who is not shown to this client is checked by those to
+    whom it is; that it is a member is checked here, and that all saw the same members by the context.
+    """
+    roster, members = signatory.roster, vouched.members
+    if not same(vouched.roster, roster.digest):
+        raise SuspectServer(
+            "the server goes by another roster than this client; give both the same. Nothing was shared"
+        )
+    if len(set(members)) < len(members):
+        raise SuspectServer("one member of the roster stands twice in the cohort; nothing was shared")
+    if members[index - 1] != signatory.number:
+        raise SuspectServer("this client is shown as another member of the roster; nothing was shared")
+    for member in members:
+        roster.member(member)
+    for peer, keys in peers.items():
+        check_vouched(roster, keys, Credential(members[peer - 1], vouched.signatures[peer]), origin)

@@ -21,8 +21,9 @@ from secagg.errors import (
     SuspectServer,
 )
 from secagg.masks import Mask, Residues, add_masks, pairwise_mask_seed, pairwise_sign, self_mask_seed
-from secagg.messages import CIPHERTEXT_BYTES, InputMasked, SharesDelivered
+from secagg.messages import InputMasked, SharesDelivered
 from secagg.primitives import BadCiphertext, PrivateKey, same, unseal
+from secagg.sealed import CIPHERTEXT_BYTES
 from secagg.shamir import parse_share
 from secagg.tags import tag_pair
 
@@ -51,15 +52,13 @@ def mask_input(
     if (tensor.shape, scalars.shape, tensor.dtype, scalars.dtype) != agreed:
         raise ParameterError("the vector is not of the lengths and words agreed on; nothing was sent")
     _check_view(state, delivered)
-    self_mask, mask_key = {state.index: state.own_share}, {}
-    channel = PrivateKey(state.keys.channel.private)
-    for sender, sealed in delivered.sealed.items():
-        mask_key[sender], self_mask[sender] = _open(state, channel, sender, sealed)
+    self_mask, mask_key = _opened(state, delivered)
     add_masks(vector, _masks(state, delivered))
     masked = InputMasked(pack(vector.tensor, params.modulus_bits), pack(vector.scalars, 64))
     following = AwaitingSurvivors(
-        state.session, params, state.advertised, state.index, delivered.sharers, self_mask, mask_key
-    )
+        state.session, state.context, params, state.advertised, state.index, delivered.sharers, self_mask, mask_key,
+        state.members,
+    )  # fmt: skip
     return following, masked
 
 
@@ -87,6 +86,31 @@ def _check_view(state: AwaitingShares, delivered: SharesDelivered) -> None:
         raise CohortTooSmall(
             "of this neighbourhood shared keys", len(delivered.sealed) + 1, state.params.threshold
         )
+
+
+def _opened(state: AwaitingShares, delivered: SharesDelivered) -> tuple[dict[int, int], dict[int, int]]:
+    """Shares of self-mask seeds, the client's own among them if it keeps one, and of mask keys.
+
+    Raises:
+        Misbehaviour: those of one peer, or of a few, do not open.
+        SuspectServer: none of them opens, or more than the session reckons with colluders: it is not the senders.
+    """
+    self_mask, mask_key, bad = dict(state.own_shares), dict[int, int](), list[Misbehaviour]()
+    channel = PrivateKey(state.keys.channel.private)
+    for sender, sealed in delivered.sealed.items():
+        try:
+            mask_key[sender], self_mask[sender] = _open(state, channel, sender, sealed)
+        except Misbehaviour as error:
+            bad.append(error)
+    many = state.params.is_active and len(bad) > max(state.params.colluders, 1)
+    if bad and (many or not mask_key):
+        raise SuspectServer(
+            f"the shares of {len(bad)} peers do not open: they were shown another cohort, model or configuration than "
+            "this client; nothing was sent"
+        )
+    if bad:
+        raise bad[0]
+    return self_mask, mask_key
 
 
 def _open(state: AwaitingShares, private: PrivateKey, sender: int, sealed: bytes) -> tuple[int, int]:

@@ -4,7 +4,7 @@ Decides: the bytes of a state, so that the node can keep it while no process of 
 Refuses to know: where it is kept. A state is consumed once: whoever keeps it removes it before the step runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -15,8 +15,9 @@ from secagg.keys import PublicKeys
 from secagg.params import PARAMS_BYTES, SESSION_BYTES, SecAggParams
 from secagg.primitives import DIGEST_BYTES, KEY_BYTES, Entropy, KeyPair
 from secagg.shamir import SECRET_BYTES, parse_share
+from secagg.signatory import Origin, View
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class AwaitingCohort:
     invited: bytes
     keys: SecretKeys
 
+    @property
+    def origin(self) -> Origin:
+        """What the keys were signed for."""
+        return Origin(self.invited, ahead=False)
+
     def to_bytes(self) -> bytes:
         """Bytes to keep."""
         return self.keys.write(Writer(0x20, FORMAT_VERSION).raw(self.invited)).finish()
@@ -76,6 +82,11 @@ class CarryingKeys:
     finished: bytes
     keys: SecretKeys
 
+    @property
+    def origin(self) -> Origin:
+        """What the keys were signed for."""
+        return Origin(self.finished, ahead=True)
+
     def to_bytes(self) -> bytes:
         """Bytes to keep."""
         return self.keys.write(Writer(0x21, FORMAT_VERSION).raw(self.finished)).finish()
@@ -97,7 +108,8 @@ class AwaitingShares:
         index: the client's own, 1..advertised.
         peers: neighbour's index -> its public keys.
         seed: the self-mask seed b_u, 32 bytes.
-        own_share: the client's own share of `seed`.
+        own_shares: the client's own index -> its share of `seed`, where it keeps one (`SecAggParams.own_share`).
+        members: number in the roster of every client of the cohort; empty against a curious server.
     """
 
     session: bytes
@@ -108,7 +120,8 @@ class AwaitingShares:
     peers: dict[int, PublicKeys]
     keys: SecretKeys
     seed: bytes = field(repr=False)
-    own_share: int = field(repr=False)
+    own_shares: dict[int, int] = field(repr=False)
+    members: tuple[int, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Bytes to keep."""
@@ -116,7 +129,8 @@ class AwaitingShares:
         writer.number(self.advertised, 4).number(self.index, 4).number(len(self.peers), 4)
         for index, keys in sorted(self.peers.items()):
             writer.number(index, 4).raw(keys.to_bytes())
-        return self.keys.write(writer).raw(self.seed).number(self.own_share, ELEMENT_BYTES).finish()
+        _write_shares(self.keys.write(writer).raw(self.seed), self.own_shares)
+        return _write_members(writer, self.members).finish()
 
     @classmethod
     def from_bytes(cls, data: object) -> Self:
@@ -128,9 +142,9 @@ class AwaitingShares:
         index = reader.number(4, 1, advertised)
         peers = {peer: PublicKeys.from_reader(reader) for peer in _indices(reader, advertised)}
         keys, seed = SecretKeys.read(reader), reader.raw(SECRET_BYTES)
-        own_share = parse_share(reader.raw(ELEMENT_BYTES))
+        own_shares, members = _read_shares(reader, advertised), _read_members(reader, advertised)
         reader.finish()
-        return cls(session, context, params, advertised, index, peers, keys, seed, own_share)
+        return cls(session, context, params, advertised, index, peers, keys, seed, own_shares, members)
 
 
 @dataclass(frozen=True)
@@ -139,39 +153,108 @@ class AwaitingSurvivors:
 
     Attributes:
         sharers: clients that completed r1, the only ones a survivor list may name.
-        self_mask: owner's index -> share of its self-mask seed; holds the client's own.
+        self_mask: owner's index -> share of its self-mask seed; holds the client's own, if it keeps one.
         mask_key: neighbour's index -> share of its private mask key.
+        members: as in `AwaitingShares`.
     """
 
     session: bytes
+    context: bytes
     params: SecAggParams
     advertised: int
     index: int
     sharers: frozenset[int]
     self_mask: dict[int, int] = field(repr=False)
     mask_key: dict[int, int] = field(repr=False)
+    members: tuple[int, ...] = ()
+
+    def view(self, survivors: frozenset[int]) -> View:
+        """What the client signs, and wants signed by others, of who survived."""
+        return View(self.context, self.advertised, self.sharers, survivors)
 
     def to_bytes(self) -> bytes:
         """Bytes to keep."""
-        writer = Writer(0x23, FORMAT_VERSION).raw(self.session).raw(self.params.to_bytes())
+        return self.write(Writer(0x23, FORMAT_VERSION)).finish()
+
+    def write(self, writer: Writer) -> Writer:
+        """Append all of it."""
+        writer.raw(self.session).raw(self.context).raw(self.params.to_bytes())
         writer.number(self.advertised, 4).number(self.index, 4).members(self.sharers, self.advertised)
-        for shares in (self.self_mask, self.mask_key):
-            writer.number(len(shares), 4)
-            for index, share in sorted(shares.items()):
-                writer.number(index, 4).number(share, ELEMENT_BYTES)
-        return writer.finish()
+        _write_shares(_write_shares(writer, self.self_mask), self.mask_key)
+        return _write_members(writer, self.members)
 
     @classmethod
     def from_bytes(cls, data: object) -> Self:
         """Raises MalformedMessage."""
         reader = Reader(data, 0x23, FORMAT_VERSION, "kept state")
-        session, params = reader.raw(SESSION_BYTES), SecAggParams.from_bytes(reader.raw(PARAMS_BYTES))
+        state = cls.read(reader)
+        reader.finish()
+        return state
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """What `write` wrote."""
+        session, context = reader.raw(SESSION_BYTES), reader.raw(DIGEST_BYTES)
+        params = SecAggParams.from_bytes(reader.raw(PARAMS_BYTES))
         advertised = reader.number(4, 1, MOST_CLIENTS)
         index, sharers = reader.number(4, 1, advertised), reader.members(advertised)
-        self_mask = {owner: parse_share(reader.raw(ELEMENT_BYTES)) for owner in _indices(reader, advertised)}
-        mask_key = {owner: parse_share(reader.raw(ELEMENT_BYTES)) for owner in _indices(reader, advertised)}
+        self_mask, mask_key = _read_shares(reader, advertised), _read_shares(reader, advertised)
+        members = _read_members(reader, advertised)
+        return cls(session, context, params, advertised, index, sharers, self_mask, mask_key, members)
+
+
+@dataclass(frozen=True)
+class AwaitingSignatures:
+    """After r3, in an active session: this client signed one set of survivors, and will see no other."""
+
+    told: AwaitingSurvivors
+    survivors: frozenset[int]
+
+    @property
+    def params(self) -> SecAggParams:
+        """Of the session."""
+        return self.told.params
+
+    @property
+    def advertised(self) -> int:
+        """Clients that sent keys."""
+        return self.told.advertised
+
+    def to_bytes(self) -> bytes:
+        """Bytes to keep."""
+        writer = self.told.write(Writer(0x24, FORMAT_VERSION))
+        return writer.members(self.survivors, self.told.advertised).finish()
+
+    @classmethod
+    def from_bytes(cls, data: object) -> Self:
+        """Raises MalformedMessage."""
+        reader = Reader(data, 0x24, FORMAT_VERSION, "kept state")
+        told = AwaitingSurvivors.read(reader)
+        state = cls(told, reader.members(told.advertised))
         reader.finish()
-        return cls(session, params, advertised, index, sharers, self_mask, mask_key)
+        return state
+
+
+def _write_shares(writer: Writer, shares: Mapping[int, int]) -> Writer:
+    writer.number(len(shares), 4)
+    for index, share in sorted(shares.items()):
+        writer.number(index, 4).number(share, ELEMENT_BYTES)
+    return writer
+
+
+def _read_shares(reader: Reader, most: int) -> dict[int, int]:
+    return {index: parse_share(reader.raw(ELEMENT_BYTES)) for index in _indices(reader, most)}
+
+
+def _write_members(writer: Writer, members: tuple[int, ...]) -> Writer:
+    writer.number(len(members), 4)
+    for member in members:
+        writer.number(member, 4)
+    return writer
+
+
+def _read_members(reader: Reader, most: int) -> tuple[int, ...]:
+    return tuple(reader.number(4, 1) for _ in range(reader.number(4, most=most)))
 
 
 def _indices(reader: Reader, most: int) -> Iterator[int]:

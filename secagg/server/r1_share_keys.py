@@ -5,19 +5,28 @@ Decides: who is in U2. Refuses to know: what is sealed.
 
 from secagg.errors import CohortTooSmall, MalformedMessage
 from secagg.keys import PublicKeys
-from secagg.messages import CIPHERTEXT_BYTES, SharesDelivered, SharesSealed
+from secagg.messages import SharesDelivered, SharesSealed
 from secagg.params import Agreement
+from secagg.sealed import CIPHERTEXT_BYTES
 from secagg.server.collection import Collection
 from secagg.server.r2_masked_input import InputCollection
+from secagg.server.r3_consistency_check import Members
 from secagg.server.r4_unmasking import Dealt
 
 
 class ShareCollection(Collection):
     """Sealed shares and commitments of the cohort."""
 
-    def __init__(self, agreement: Agreement, indices: dict[int, int], keys: dict[int, PublicKeys]) -> None:
+    def __init__(
+        self,
+        agreement: Agreement,
+        indices: dict[int, int],
+        keys: dict[int, PublicKeys],
+        members: Members | None = None,
+    ) -> None:
         super().__init__(indices)
         self.agreement = agreement
+        self._members = members
         self._graph = agreement.graph
         self._keys = keys
         self._dealt: dict[int, Dealt] = {}
@@ -59,4 +68,4 @@ class ShareCollection(Collection):
             )
             for client, index in following.items()
         }
-        return InputCollection(self.agreement, following, self._dealt), delivered
+        return InputCollection(self.agreement, following, self._dealt, self._members), delivered

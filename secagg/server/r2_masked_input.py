@@ -5,20 +5,29 @@ Refuses to know: anything of a vector but its length; under its masks each is un
 """
 
 from arithmetic.packing import add_packed, check_packed
-from secagg.errors import CohortTooSmall
+from secagg.errors import CohortTooSmall, ParameterError
 from secagg.masks import empty
-from secagg.messages import InputMasked, UnmaskingRequested
+from secagg.messages import InputMasked, SurvivorsAnnounced, UnmaskingRequested
 from secagg.params import Agreement
 from secagg.server.collection import Collection
+from secagg.server.r3_consistency_check import Members, SignatureCollection
 from secagg.server.r4_unmasking import Dealt, ShareRecovery
+from secagg.signatory import View
 
 
 class InputCollection(Collection):
     """The running sum of masked vectors."""
 
-    def __init__(self, agreement: Agreement, indices: dict[int, int], dealt: dict[int, Dealt]) -> None:
+    def __init__(
+        self,
+        agreement: Agreement,
+        indices: dict[int, int],
+        dealt: dict[int, Dealt],
+        members: Members | None = None,
+    ) -> None:
         super().__init__(indices)
         self.agreement = agreement
+        self._members = members
         params = agreement.session.params
         self._dealt = dealt
         self._names = {index: client for client, index in indices.items()}
@@ -43,12 +52,38 @@ class InputCollection(Collection):
         self._completed(client)
 
     def close(self) -> tuple[ShareRecovery, dict[int, UnmaskingRequested]]:
-        """Fix U3; what to send to whom.
+        """Fix U3, of a curious session; what to send to whom.
 
         Raises:
             CohortTooSmall: fewer survivors than agreed, or survivors that fall apart into several parts of the
                 graph, each of which would show a sum of its own; everything stays masked.
         """
+        following, survivors = self._fixed()
+        session = self.agreement.session
+        request = UnmaskingRequested(session.identifier, self.agreement.advertised, survivors)
+        return self._recovery(following), dict.fromkeys(following, request)
+
+    def close_active(self) -> tuple[SignatureCollection, dict[int, SurvivorsAnnounced]]:
+        """Fix U3, of an active session; what to send to whom.
+
+        Raises:
+            CohortTooSmall: as `close`.
+            ParameterError: the session is not an active one.
+        """
+        if self._members is None:
+            raise ParameterError("survivors are signed in a session against an active server only")
+        following, survivors = self._fixed()
+        session, sharers = self.agreement.session, frozenset(self._dealt)
+        view = View(self.agreement.context, self.agreement.advertised, sharers, survivors)
+        announced = SurvivorsAnnounced(session.identifier, self.agreement.advertised, survivors)
+        collection = SignatureCollection(self._recovery(following), view, self._members)
+        return collection, dict.fromkeys(following, announced)
+
+    def _recovery(self, following: dict[int, int]) -> ShareRecovery:
+        return ShareRecovery(self.agreement, following, self._dealt, self._total, self._names)
+
+    def _fixed(self) -> tuple[dict[int, int], frozenset[int]]:
+        """The survivors, by identifier and by index."""
         self._close()
         least = self.agreement.session.params.min_survivors
         if self.heard < least:
@@ -57,11 +92,7 @@ class InputCollection(Collection):
         connected = self._connected(survivors)
         if connected < len(survivors):
             raise CohortTooSmall("in one connected part sent a masked input", connected, len(survivors))
-        following = self._only(survivors)
-        session = self.agreement.session
-        request = UnmaskingRequested(session.identifier, self.agreement.advertised, survivors)
-        recovery = ShareRecovery(self.agreement, following, self._dealt, self._total, self._names)
-        return recovery, dict.fromkeys(following, request)
+        return self._only(survivors), survivors
 
     def _connected(self, survivors: frozenset[int]) -> int:
         """Survivors that pairwise masks connect to the first one.

@@ -5,7 +5,7 @@ rebuilt mask key must give the advertised public key, and every rebuilt seed its
 Refuses to know: what the sum means (`arithmetic.fixed_point` decodes it).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from secagg.errors import CohortTooSmall, MalformedMessage, Misbehaviour, Unrecoverable
@@ -19,7 +19,7 @@ from secagg.masks import (
     pairwise_sign,
     self_mask_seed,
 )
-from secagg.messages import SharesRevealed
+from secagg.messages import KeysAdvertised, SharesRevealed
 from secagg.params import Agreement
 from secagg.primitives import BadKey, KeyPair, PrivateKey, check_public_key, same
 from secagg.server.collection import Collection
@@ -54,7 +54,7 @@ class Unmasked:
 
     total: Residues
     survivors: tuple[int, ...]
-    next_keys: dict[int, PublicKeys]
+    next_keys: dict[int, KeysAdvertised]
 
 
 class ShareRecovery(Collection):
@@ -82,8 +82,15 @@ class ShareRecovery(Collection):
         self._dealt = dealt
         self._total = total
         self._survivors = frozenset(indices.values())
+        self._summed = tuple(sorted(indices))
+        self._own_share = agreement.session.params.own_share
         self._shares: dict[int, dict[int, int]] = {owner: {} for owner in dealt}
-        self._next_keys: dict[int, PublicKeys] = {}
+        self._next_keys: dict[int, KeysAdvertised] = {}
+
+    def ask_only(self, clients: Iterable[int]) -> None:
+        """Hear nobody but these survivors; whoever survived stays in the sum."""
+        kept = set(clients)
+        self.indices = {client: index for client, index in self.indices.items() if client in kept}
 
     def receive(self, client: int, message: SharesRevealed) -> None:
         """Take one survivor's shares.
@@ -94,22 +101,23 @@ class ShareRecovery(Collection):
             Misbehaviour: a next key that could not serve.
         """
         index = self._check_turn(client)
-        owners = (set(self._graph.neighbours(index)) | {index}) & set(self._dealt)
+        own = {index} if self._own_share else set[int]()
+        owners = (set(self._graph.neighbours(index)) | own) & set(self._dealt)
         dropped = owners - self._survivors
         if set(message.self_mask) != owners - dropped or set(message.mask_key) != dropped:
             raise MalformedMessage(
                 f"client {client} revealed other shares than it was asked for; it is dropped"
             )
         try:
-            check_public_key(message.next_keys.mask)
-            check_public_key(message.next_keys.channel)
+            check_public_key(message.following.keys.mask)
+            check_public_key(message.following.keys.channel)
         except BadKey as error:
             raise Misbehaviour(client, f"client {client}: {error}; it is dropped") from error
         for owner, share in message.self_mask.items():
             self._take(owner, index, ShareKind.SELF_MASK, share)
         for owner, share in message.mask_key.items():
             self._take(owner, index, ShareKind.MASK_KEY, share)
-        self._next_keys[client] = message.next_keys
+        self._next_keys[client] = message.following
         self._completed(client)
 
     def _take(self, owner: int, holder: int, kind: ShareKind, share: int) -> None:
@@ -134,7 +142,7 @@ class ShareRecovery(Collection):
             owner: self._rebuild_mask_key(owner) for owner in sorted(set(self._dealt) - self._survivors)
         }
         add_masks(self._total, self._masks(seeds, private), workers)
-        return Unmasked(self._total, tuple(sorted(self.indices)), self._next_keys)
+        return Unmasked(self._total, self._summed, self._next_keys)
 
     def _masks(self, seeds: Mapping[int, bytes], private: Mapping[int, bytes]) -> Iterator[Mask]:
         """The survivors' own masks, and those they share with the dropped, which have nothing to cancel against."""

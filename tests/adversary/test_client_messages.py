@@ -114,7 +114,7 @@ def opened(after: str) -> Cohort:
 def parse(at: str, data: bytes) -> object:
     """What the server reads from a reply."""
     if at == "r0":
-        return KeysAdvertised.from_bytes(data).keys
+        return KeysAdvertised.from_bytes(data)
     if at == "r2":
         return InputMasked.from_bytes(data, PARAMS)
     return SharesSealed.from_bytes(data) if at == "r1" else SharesRevealed.from_bytes(data)
@@ -685,7 +685,7 @@ def test_bad_input_17_key_of_low_order_or_not_canonical(key: bytes, part: str) -
     """Dropped before anybody is shown it."""
     change = tampering(
         "r0", "up", 2,
-        lambda data: KeysAdvertised(replace(KeysAdvertised.from_bytes(data).keys, **{part: key})).to_bytes(),
+        lambda data: KeysAdvertised(replace(KeysAdvertised.from_bytes(data), **{part: key})).to_bytes(),
     )  # fmt: skip
     outcome = run_session(PARAMS, INPUTS, tamper=change)
     assert isinstance(outcome.refused["r0", 2], Misbehaviour)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from arithmetic.errors import ParameterError
 from arithmetic.residues import to_signed
-from clients import handlers
+from clients import steps
 from secagg.client.states import AwaitingShares, AwaitingSurvivors
 from secagg.masks import (
     Mask,
@@ -62,7 +62,7 @@ class Seen:
 
 def observed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> dict[int, Seen]:
     """Every client of one session, by its index."""
-    honest, found = handlers.mask_step, dict[int, Seen]()
+    honest, found = steps.mask_step, dict[int, Seen]()
 
     def spy(state: AwaitingShares, delivered: Any, residues: Residues) -> Any:
         plain = residues.tensor.copy()
@@ -71,7 +71,7 @@ def observed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> dict[int, Seen]:
         return following, reply
 
     with monkeypatch.context() as patch:
-        patch.setattr(handlers, "mask_step", spy)
+        patch.setattr(steps, "mask_step", spy)
         assert trial.session() is not None
     return found
 

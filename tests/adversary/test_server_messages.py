@@ -485,7 +485,7 @@ def test_bad_input_43_second_unmasking_with_another_list(cohort: Cohort) -> None
     """After r4 no share is left anywhere: what is kept is fresh keys and the finished session's name.
 
     The step itself is pure; that its state is handed to it once is the keeper's part
-    (`clients.handlers._take` removes the state before it parses the message).
+    (`clients.steps._take` removes the state before it parses the message).
     """
     kept = cohort.clients[1].kept
     assert kept is not None

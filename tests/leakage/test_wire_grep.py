@@ -31,7 +31,7 @@ from torch.utils.data import TensorDataset
 
 from app.run_directory import RunDirectory
 from arithmetic.field import to_bytes
-from clients import handlers, work
+from clients import steps, work
 from clients.tasks import ClientData
 from secagg.client import r1_share_keys, r2_masked_input, r4_unmasking
 from secagg.client.states import AwaitingShares, AwaitingSurvivors, SecretKeys
@@ -191,7 +191,7 @@ def instrument(monkeypatch: pytest.MonkeyPatch) -> Secrets:  # noqa: C901 - a li
         secrets.block("mask seeds", made.tensor)
         secrets.block("mask seeds", made.scalars)
 
-    honest_arrays, honest_mask = work.arrays_of, handlers.mask_step
+    honest_arrays, honest_mask = work.arrays_of, steps.mask_step
 
     def masking(state: Any, delivered: Any, vector: Residues) -> Any:
         secrets.block("residues", vector.tensor.tobytes(), 4)
@@ -213,7 +213,7 @@ def instrument(monkeypatch: pytest.MonkeyPatch) -> Secrets:  # noqa: C901 - a li
     watch(work, "evaluate", judged)
     watch(kept_state, "put", kept)
     monkeypatch.setattr(work, "arrays_of", flattened)
-    monkeypatch.setattr(handlers, "mask_step", masking)
+    monkeypatch.setattr(steps, "mask_step", masking)
     generate = SecretKeys.generate
 
     def generating(entropy: Any) -> Any:

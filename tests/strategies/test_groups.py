@@ -12,8 +12,9 @@ from arithmetic.residues import from_signed
 from secagg.masks import Residues
 from secagg.messages import CohortAnnounced
 from secagg.server.r4_unmasking import Unmasked
+from strategies.course import SessionReport
 from strategies.groups import Membership, RoundTotal
-from strategies.session import SessionDriver, SessionReport
+from strategies.session import SessionDriver
 from strategies.settings import Settings
 from tests.support.run import Trial, at, swallow
 from wire.records import CONFIG_KEY, MODEL_KEY, message_in

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from app import server_app
 from arithmetic.errors import ParameterError
 from arithmetic.residues import to_signed
-from clients import handlers
+from clients import steps
 from secagg.masks import Residues
 from strategies import session
+from strategies.course import SessionReport
 from strategies.errors import CohortIncomplete, NothingAggregated, StrategyNotSupported
 from strategies.secure_aggregation import SecureAggregation
-from strategies.session import SessionReport
 from strategies.settings import Settings
 from tests.support.local_grid import LocalGrid
 from tests.support.plain_app import app as plain_app
@@ -144,7 +144,7 @@ def capture_sums(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[bytes, list[Resi
     """Residues of every client before masking, by session, and what the server decoded."""
     before: dict[bytes, list[Residues]] = {}
     reports: list[SessionReport] = []
-    mask, drive = handlers.mask_step, session.SessionDriver.run
+    mask, drive = steps.mask_step, session.SessionDriver.run
 
     def masking(state: Any, delivered: Any, vector: Residues) -> Any:
         kept = Residues(vector.tensor.copy(), vector.scalars.copy())
@@ -155,7 +155,7 @@ def capture_sums(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[bytes, list[Resi
         reports.append(drive(*args, **kwargs))
         return reports[-1]
 
-    monkeypatch.setattr(handlers, "mask_step", masking)
+    monkeypatch.setattr(steps, "mask_step", masking)
     monkeypatch.setattr(session.SessionDriver, "run", driving)
     return before, reports
 

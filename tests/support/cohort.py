@@ -285,7 +285,7 @@ class Cohort:
         invitation = keys.invitation.to_bytes()
         self._trip(
             "r0", keys, dict.fromkeys(keys.missing, invitation), outcome,
-            lambda client, data: keys.receive(client, KeysAdvertised.from_bytes(data).keys),
+            lambda client, data: keys.receive(client, KeysAdvertised.from_bytes(data)),
         )  # fmt: skip
         shares, announced = keys.close(*self.server_digests)
         self.collection = shares
