@@ -1,5 +1,5 @@
 """The command line: `run` starts one simulated run, `keys` lists the run configuration, `ledger` says what
-was spent.
+was spent, `verify` what transcripts prove.
 
 This module decides options and what goes to which stream; it refuses to start anything before the
 configuration has been checked. A user's mistake is one line on standard error and exit code 2.
@@ -80,6 +80,32 @@ def ledger(
 
     for sentence in sentences(guarantees(paths, delta)):
         print(sentence)
+
+
+@app.command()
+def verify(
+    nodes: Annotated[list[Path], typer.Argument(help="Transcripts of nodes.")],
+    server: Annotated[
+        list[Path], typer.Option(help="Transcript of the server; repeated, also what was put aside.")
+    ],
+    roster: Annotated[Path | None, typer.Option(help="Who belongs to the federation.")] = None,
+    authority: Annotated[str, typer.Option(help="Public key that signed the roster, hexadecimal.")] = "",
+    ledgers: Annotated[
+        list[Path] | None, typer.Option("--ledger", help="Of a node; may be repeated.")
+    ] = None,
+    policies: Annotated[
+        list[Path] | None, typer.Option("--policy", help="Of a node; may be repeated.")
+    ] = None,
+) -> None:
+    """Say what transcripts prove of a run: one line a check; exit code 3 where something does not hold."""
+    from app.findings import Verdict  # pydantic, accountants: only here
+    from app.verify import verify as findings
+    from app.verify_terms import Demands
+
+    found = findings(server, nodes, Demands.load(roster, authority, policies or [], ledgers or []))
+    for each in found:
+        print(each.line)
+    raise typer.Exit(3 if any(each.verdict is Verdict.FAILS for each in found) else 0)
 
 
 def configuration(settings: list[str], drops: list[str]) -> RunConfig:
