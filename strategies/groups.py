@@ -25,6 +25,7 @@ from arithmetic.residues import Words, to_signed
 from secagg.errors import CohortTooSmall
 from secagg.params import SecAggParams
 from secagg.primitives import digest
+from strategies.chronicle import Chronicle
 from strategies.course import SessionReport
 from strategies.events import Emit
 from strategies.session import SessionDriver
@@ -103,9 +104,12 @@ class Groups:
         grid: Flower's grid.
         settings: how many groups, how many of them at once, and the deadlines of each session.
         emit: receives events; every event of a session says of which group it is, from 1.
+        chronicle: puts sessions on record; None: nothing does.
     """
 
-    def __init__(self, grid: Grid, settings: Settings, emit: Emit) -> None:
+    def __init__(
+        self, grid: Grid, settings: Settings, emit: Emit, chronicle: Chronicle | None = None
+    ) -> None:
         self.grid = grid
         cores = os.cpu_count() or 1
         self._at_once = min(settings.groups_at_once or 4 * cores, settings.groups)
@@ -119,6 +123,7 @@ class Groups:
                 partial(self._emit, group=number),
                 workers,
                 settings.roster,
+                chronicle or Chronicle(),
                 stopped=self._stopped,
             )
             for number in range(1, settings.groups + 1)
