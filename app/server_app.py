@@ -112,7 +112,7 @@ def training_record(config: RunConfig) -> ConfigRecord:
     """The part of a run configuration that travels to the clients (`wire.settings.Assignment`)."""
     keys = (
         "task", "partition", "dirichlet-alpha", "validation-fraction", "data-path", "device", "seed",
-        "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu",
+        "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu", "rounding",
     )  # fmt: skip
     table = config.table()
     return ConfigRecord({key: table[key] for key in keys})
