@@ -76,7 +76,7 @@ class SecureAggregation(Strategy):
         self.keep = keep
         self._decoder = decoder_of(settings)
         self.aggregated: list[int] = []
-        self._done = self._asked = 0
+        self._done = self.asked = 0
         self._model: ArrayRecord | None = None
         self._groups: Groups | None = None
         self._membership = Membership(settings.groups)
@@ -104,7 +104,7 @@ class SecureAggregation(Strategy):
             StrategyNotSupported: the inner strategy does not treat the cohort alike.
         """
         self._mean = self._evaluated = None
-        self._model, self._asked = arrays, self._asked + 1
+        self._model, self.asked = arrays, self.asked + 1
         try:
             cohort = FixedCohort(grid, self._attendance.nodes(grid))
             asked = list(self.inner.configure_train(server_round, arrays, config, cohort))
@@ -210,7 +210,7 @@ class SecureAggregation(Strategy):
         self._planned = dict(snapshot.planned)
         self._done, self.aggregated = snapshot.server_round, list(snapshot.aggregated)
         # The server round that the run died in may have been charged to its clients.
-        self._asked = snapshot.asked + 1
+        self.asked = snapshot.asked + 1
 
     def _snapshot(self, server_round: int) -> None:
         if self.keep is None or self._model is None:
@@ -218,7 +218,7 @@ class SecureAggregation(Strategy):
         self.keep(
             Snapshot(
                 server_round, ndarrays_of(self._model), state_of(self.inner), self._decoder.adapted,
-                tuple(self.aggregated), dict(self._planned), self._membership.group_of, self._asked,
+                tuple(self.aggregated), dict(self._planned), self._membership.group_of, self.asked,
             )
         )  # fmt: skip
 
