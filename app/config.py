@@ -180,10 +180,9 @@ def _check_texts(config: RunConfig) -> None:
     if not _DEVICE.match(config.device):
         raise ConfigError(_wrong("device", config.device))
     for key, text in (
-        ("data-path", config.data_path),
-        ("run-dir", config.run_dir),
+        ("data-path", config.data_path), ("run-dir", config.run_dir), ("resume", config.resume),
         ("roster", config.roster),
-    ):
+    ):  # fmt: skip
         if "\x00" in text or "\n" in text:
             raise ConfigError(f"{key} = {_shown(text)} cannot be used; a path has no such character")
     parse_drops(config.drop)
@@ -207,4 +206,9 @@ def _check_together(config: RunConfig) -> None:
     if config.proximal_mu > 0 and config.strategy != "fedprox":
         raise ConfigError(
             f"proximal-mu = {config.proximal_mu} needs strategy = fedprox, not {config.strategy}"
+        )
+    if config.rounding == "nearest" and config.privacy != "none":
+        raise ConfigError(
+            f"rounding = nearest cannot be used with privacy = {config.privacy}, whose noise no two runs share; "
+            "leave rounding = stochastic"
         )

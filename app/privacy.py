@@ -122,7 +122,10 @@ def planned(config: RunConfig, terms: PrivacyTerms, params: SecAggParams) -> lis
     """
     said = []
     if terms.mode.is_local:
-        target = f"at most {terms.epsilon:g} by RDP" if terms.epsilon else "as each client's ledger says"
+        kept = (
+            terms.epsilon and terms.rounds <= config.rounds
+        )  # more than that were asked of a run that was resumed
+        target = f"at most {terms.epsilon:g} by RDP" if kept else "as each client's ledger says"
         said.append(f"example-level, against everyone, by each client's own account: epsilon {target}")
     if terms.mode.shares_noise:
         releases = releases_of(terms, *plans_of(terms, params, config.max_examples), terms.rounds)

@@ -6,6 +6,7 @@ is, how its lines are chained, and what they prove (`wire.transcript`, `app.veri
 
 import threading
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from flwr.app import ArrayRecord, ConfigRecord
 
@@ -14,11 +15,18 @@ from secagg.server.collection import Collection
 from secagg.server.r0_advertise_keys import KeyCollection
 from secagg.server.r1_share_keys import ShareCollection
 from secagg.server.r4_unmasking import ShareRecovery, Unmasked
-from strategies.events import Emit
+from strategies.records import ndarrays_of
 from wire.entries import agreed
-from wire.records import model_digest
+from wire.records import model_digest, pack_arrays
 from wire.rounds import Purpose
 from wire.settings import Assignment
+
+
+class Append(Protocol):
+    """Writes one line."""
+
+    def __call__(self, kind: str, **fields: object) -> None:
+        """Of a kind of `wire.entries`, with all its fields."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Chronicle:
     """
 
     run: str = ""
-    append: Emit | None = None
+    append: Append | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def session(
@@ -72,11 +80,13 @@ class Chronicle:
         """No sum."""
         self._write("failed", session=session.hex(), code=code)
 
-    def round_ended(self, server_round: int, before: ArrayRecord, after: ArrayRecord) -> None:
-        """The global model before and after, as it travels."""
-        if self.append is not None:
-            digests = {"model_before": model_digest(before).hex(), "model_after": model_digest(after).hex()}
-            self._write("round", run=self.run, server_round=server_round, **digests)
+    def round_ended(self, server_round: int, before: ArrayRecord | None, after: ArrayRecord | None) -> None:
+        """The global model before and after a server round, as it travels; None where there was none."""
+        if self.append is not None and before is not None and after is not None:
+            was, is_now = (model_digest(pack_arrays(ndarrays_of(model))).hex() for model in (before, after))
+            self._write(
+                "round", run=self.run, server_round=server_round, model_before=was, model_after=is_now
+            )
 
     def _write(self, kind: str, **fields: object) -> None:
         """Groups end side by side, and lines are written one by one."""

@@ -79,6 +79,15 @@ class Membership:
         self._group_of: dict[int, int] = {}
         self._groups = groups
 
+    @property
+    def group_of(self) -> dict[int, int]:
+        """Node id -> group, of all that were ever seen."""
+        return dict(self._group_of)
+
+    def restore(self, group_of: Mapping[int, int]) -> None:
+        """Put back what `group_of` gave, so that whoever comes again is where it was."""
+        self._group_of = dict(group_of)
+
     def split(self, nodes: Iterable[int]) -> list[list[int]]:
         """The nodes of each group, ascending."""
         here = list(nodes)
