@@ -92,5 +92,5 @@ def agreement_of(told: Agreed) -> Agreement:
         ParameterError: values that no session has.
     """
     session = Session(bytes.fromhex(told.session), told.server_round, told.params)
-    digests = (bytes.fromhex(each) for each in (told.cohort, told.model, told.config))
+    digests = (bytes.fromhex(each) for each in (told.cohort, told.model, told.config, told.standing))
     return Agreement(session, told.advertised, *digests)

@@ -15,8 +15,10 @@ from app.findings import Evidence, Finding, Verdict, Witness, agreement_of, find
 from app.server_evidence import ServerAccount
 from app.verify_terms import Demands, judge_terms
 from arithmetic.errors import ParameterError
+from secagg.params import CODE_VERSION
+from secagg.signatory import standing
 from wire.entries import set_digest
-from wire.entry_kinds import Agreed
+from wire.entry_kinds import Agreed, SessionOpened
 from wire.rounds import Purpose
 
 Check = Callable[[Evidence], Iterable[str]]
@@ -100,16 +102,12 @@ def _known(evidence: Evidence) -> Iterator[str]:
 def _views(evidence: Evidence) -> Iterator[str]:
     """One session, one view: the server's, every node's, and the context that binds it."""
     for session in evidence.server.sessions.values():
-        opened = session.opened
-        if not _follows(opened):
-            yield f"{evidence.server.name}, session {short(opened.session)}: the context is not that of its fields"
-        if len(opened.nodes) != opened.advertised or len(set(opened.nodes)) != len(opened.nodes):
-            yield f"{evidence.server.name}, session {short(opened.session)}: its nodes are not {opened.advertised}"
+        for fault in _own_view(session.opened):
+            yield f"{evidence.server.name}, session {short(session.opened.session)}: {fault}"
     places: dict[tuple[str, int], str] = {}
     for witness in evidence.witnesses:
         joined, opened = witness.told.joined, witness.server.opened
-        if not _follows(joined):
-            yield f"{witness.where}: the context is not that of its fields"
+        yield from (f"{witness.where}: {fault}" for fault in _context(joined))
         other = [name for name in Agreed.model_fields if getattr(joined, name) != getattr(opened, name)]
         if other:
             yield f"{witness.where}: the server showed this node another {', '.join(other)} than it wrote down"
@@ -120,12 +118,27 @@ def _views(evidence: Evidence) -> Iterator[str]:
             yield f"{witness.where}: {first} claims index {witness.index} too"
 
 
-def _follows(told: Agreed) -> bool:
-    """Whether the context is the digest of what the entry says."""
+def _own_view(opened: SessionOpened) -> Iterator[str]:
+    """What is wrong with the server's own account of a session."""
+    yield from _context(opened)
+    if len(opened.nodes) != opened.advertised or len(set(opened.nodes)) != len(opened.nodes):
+        yield f"it names {len(set(opened.nodes))} nodes for {opened.advertised} indices"
+    place = standing(bytes.fromhex(opened.roster), opened.members).hex() if opened.members else ""
+    if opened.standing != place:
+        yield "its standing is not that of its roster and members"
+
+
+def _context(told: Agreed) -> Iterator[str]:
+    """Why the context is not the digest of what the entry says."""
+    if told.code != CODE_VERSION.decode():
+        yield f"it ran {told.code!r}, and this is {CODE_VERSION.decode()!r}; verify with that version"
+        return
     try:
-        return agreement_of(told).context.hex() == told.context
+        follows = agreement_of(told).context.hex() == told.context
     except ParameterError:
-        return False
+        follows = False
+    if not follows:
+        yield "the context is not that of its fields"
 
 
 def _masks(evidence: Evidence) -> Iterator[str]:
@@ -184,7 +197,8 @@ def _shares(evidence: Evidence) -> Iterator[str]:
         peers, surviving = _peers(witness), witness.server.surviving
         if witness.index not in surviving:
             yield f"{witness.where}: it revealed shares, and is not among the survivors"
-        due = (1 + len(peers & surviving), len(peers - surviving))
+        own = int(witness.told.joined.params.own_share)
+        due = (own + len(peers & surviving), len(peers - surviving))
         if (revealed.self_mask_shares, revealed.mask_key_shares) != due:
             yield (
                 f"{witness.where}: it revealed {revealed.self_mask_shares} shares of self masks and "
@@ -194,28 +208,25 @@ def _shares(evidence: Evidence) -> Iterator[str]:
 
 def _models(evidence: Evidence) -> Iterator[str]:
     """The model goes from round to round unbroken, and changes by a sum or not at all."""
-    sessions = [each.opened for each in evidence.server.sessions.values()]
+    sessions = evidence.server.sessions.values()
     summed = {
-        each.opened.server_round
-        for each in evidence.server.sessions.values()
-        if each.sum and each.opened.purpose is Purpose.TRAINING
+        each.opened.server_round for each in sessions if each.sum and each.opened.purpose is Purpose.TRAINING
     }
     after: dict[int, str] = {}
     for ended in evidence.server.rounds:
-        number, models = (
-            ended.server_round,
-            {Purpose.TRAINING: ended.model_before, Purpose.EVALUATION: ended.model_after},
-        )
+        number = ended.server_round
         last = max((each for each in after if each < number), default=None)
         if last is not None and after[last] != ended.model_before:
             yield f"round {number} begins with another model than round {last} ended with"
         if number not in summed and ended.model_before != ended.model_after:
             yield f"round {number} changed the model, and nothing was summed in it"
         after[number] = ended.model_after
-        repeated = [each for each in evidence.server.rounds if each.server_round == number]
-        for opened in sessions if len(repeated) == 1 else ():
-            if opened.server_round == number and opened.model != models[opened.purpose]:
-                yield f"session {short(opened.session)} had another model than round {number} of the server"
+    rounds = {each.server_round: each for each in evidence.server.rounds}
+    for opened in (each.opened for each in sessions if not each.interrupted):
+        its = rounds.get(opened.server_round)
+        training = opened.purpose is Purpose.TRAINING
+        if its and opened.model != (its.model_before if training else its.model_after):
+            yield f"session {short(opened.session)} had another model than round {its.server_round} of the server"
 
 
 def _notes(evidence: Evidence) -> Iterator[Finding]:
