@@ -60,11 +60,11 @@ def terms_of(config: RunConfig) -> PrivacyTerms:
 
 
 _EXAMPLE = frozenset({"noise-multiplier", "clipping-norm"})
-_CLIENT = frozenset({"client-noise-multiplier", "client-clipping-norm", "clipping-quantile", "colluders"})
+_CLIENT = frozenset({"client-noise-multiplier", "client-clipping-norm", "clipping-quantile"})
 _KEYS: Mapping[PrivacyMode, frozenset[str]] = {
     PrivacyMode.NONE: frozenset(),
     PrivacyMode.LOCAL: _EXAMPLE,
-    PrivacyMode.DISTRIBUTED: _EXAMPLE | {"sampling-probability", "expected-batch", "colluders"},
+    PrivacyMode.DISTRIBUTED: _EXAMPLE | {"sampling-probability", "expected-batch"},
     PrivacyMode.CLIENT: _CLIENT,
     PrivacyMode.LOCAL_CLIENT: _EXAMPLE | _CLIENT,
 }

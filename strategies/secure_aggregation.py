@@ -49,8 +49,7 @@ class SecureAggregation(Strategy):
         metrics: names of the task's metrics, averaged over evaluation examples.
         emit: receives events; ids and counts only.
         mean_only: the caller vouches that `inner` needs only the mean.
-        keep, chronicle: receive a snapshot before the first server round and after each, a failed one too; what is on
-            record.
+        keep: receives a snapshot before the first server round and after each; `chronicle` what is on record.
 
     Raises:
         StrategyNotSupported: `inner` needs single updates, or snapshots are kept and its state is not known.
@@ -237,15 +236,15 @@ class SecureAggregation(Strategy):
         except ChorusError as error:
             self._reports.failed(server_round, purpose, error)
             return None
+        finally:
+            self.chronicle.round_ended(server_round, arrays, arrays)
         self._reports.finished(server_round, purpose, total, found, {})
         return MetricRecord(dict(found))
 
     def _train(
         self, grid: Grid, nodes: list[int], arrays: ArrayRecord, config: ConfigRecord, server_round: int
     ) -> None:
-        """One training session: keep the mean for `aggregate_train` and the metrics for
-        `aggregate_evaluate`.
-        """
+        """One training session: keep the mean for `aggregate_train`, metrics for `aggregate_evaluate`."""
         purpose = Purpose.TRAINING
         total, params = self._sum(grid, nodes, arrays, config, server_round, purpose)
         named, integers = self._layout(purpose).decode(total.scalars, params.cohort)

@@ -28,8 +28,10 @@ def _sentence(value: object) -> object:
 
 
 def _ascending(value: object) -> object:
-    """A set as a tuple in order; anything else as it came."""
-    return tuple(sorted(value)) if isinstance(value, set | frozenset) else value
+    """A set as a tuple in order, a list as JSON has it as a tuple; anything else as it came."""
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(value))
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _of_few_rounds(terms: PrivacyTerms) -> PrivacyTerms:
