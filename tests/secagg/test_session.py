@@ -12,9 +12,8 @@ from arithmetic.residues import LEAST_BITS, MOST_BITS
 from secagg.client.r2_masked_input import mask_input
 from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
 from secagg.errors import CohortTooSmall, ParameterError
-from secagg.keys import PublicKeys
 from secagg.masks import Residues
-from secagg.messages import SharesDelivered, SharesRevealed
+from secagg.messages import KeysAdvertised, SharesDelivered, SharesRevealed
 from secagg.params import SecAggParams
 from tests.support.cohort import (
     ROUNDS,
@@ -308,13 +307,13 @@ def test_nothing_secret_is_printed() -> None:
     carrying = CarryingKeys.from_bytes(cohort.clients[1].kept)
     shown = " ".join(map(repr, (keys, shares, survivors, revealed, carrying)))
     privates = [keys.keys.mask.private, keys.keys.channel.private, shares.seed, carrying.keys.mask.private]
-    numbers = [shares.own_share, *survivors.self_mask.values(), *survivors.mask_key.values()]
+    numbers = [*shares.own_shares.values(), *survivors.self_mask.values(), *survivors.mask_key.values()]
     for secret in privates:
         assert repr(secret) not in shown
         assert secret.hex() not in shown
     for number in numbers:
         assert str(number) not in shown
-    assert isinstance(revealed.next_keys, PublicKeys)
+    assert isinstance(revealed.following, KeysAdvertised)
 
 
 @pytest.mark.parametrize("word", ["<u2", "<u8", ">u4", "<i4"])

@@ -96,7 +96,7 @@ def test_a_false_share_is_found_its_sender_named_and_the_sum_stands(threshold: i
 
     def lie(revealed: SharesRevealed) -> SharesRevealed:
         wrong = {owner: share ^ 1 for owner, share in revealed.self_mask.items()}
-        return SharesRevealed(wrong, revealed.mask_key, revealed.next_keys)
+        return SharesRevealed(wrong, revealed.mask_key, revealed.following)
 
     trial.grid.after = at(R4, rewritten(SharesRevealed, lie), liar)
     left, right = trial.session(), clean.session()
@@ -115,7 +115,7 @@ def test_too_many_false_shares_end_the_round_with_the_model_unchanged() -> None:
 
     def lie(revealed: SharesRevealed) -> SharesRevealed:
         wrong = {owner: (share + owner) % 2**255 for owner, share in revealed.self_mask.items()}
-        return SharesRevealed(wrong, revealed.mask_key, revealed.next_keys)
+        return SharesRevealed(wrong, revealed.mask_key, revealed.following)
 
     liars = trial.grid.ids[:3]
     trial.grid.after = at(R4, rewritten(SharesRevealed, lie), *liars)
