@@ -248,7 +248,9 @@ def test_bad_input_51_a_recipient_missing_or_too_many() -> None:
         dropped("r1", 2, resealed(change), "FORMAT")
 
 
-def raw_reply(following: KeysAdvertised, entries: list[tuple[int, int, int]], count: int | None = None) -> bytes:
+def raw_reply(
+    following: KeysAdvertised, entries: list[tuple[int, int, int]], count: int | None = None
+) -> bytes:
     """An r4 reply from (index, kind, share), whatever they are."""
     writer = following.write(Writer(0x19, 2)).number(len(entries) if count is None else count, 4)
     for index, kind, share in entries:

@@ -115,7 +115,11 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     "server round": (lambda m: replace(m, session=replace(m.session, server_round=77)), "r2", "VIEW"),
     "session": (lambda m: replace(m, session=replace(m.session, identifier=OTHER)), "r1", "STATE"),
     "cohort digest": (lambda m: replace(m, cohort_digest=OTHER), "r1", "VIEW"),
-    "size": (lambda m: replace(m, advertised=4, keys={i: k for i, k in m.keys.items() if i < 5}), "r1", "VIEW"),
+    "size": (
+        lambda m: replace(m, advertised=4, keys={i: k for i, k in m.keys.items() if i < 5}),
+        "r1",
+        "VIEW",
+    ),
 }
 
 

@@ -30,7 +30,8 @@ def test_the_events_of_a_session_in_order() -> None:
     assert trial.session() is not None
     names = [name for name, _ in trial.events]
     assert names == [
-        "cohort_ready", "session_opened", "protocol_round", "cohort_announced", *3 * ["protocol_round"], "round_finished",
+        "cohort_ready", "session_opened", "protocol_round", "cohort_announced", *3 * ["protocol_round"],
+        "round_finished",
     ]  # fmt: skip
     assert [e["protocol_round"] for e in trial.trips(1)] == ["r0", "r1", "r2", "r4"]
     for trip in trial.trips(1):
