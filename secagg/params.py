@@ -31,8 +31,8 @@ class SecAggParams:
 
     Attributes:
         cohort: most clients that may take part, 3..2^20; the headroom of the modulus is proven for this many.
-        threshold: shares that rebuild a secret, 2..neighbours + 1. In a complete graph also the least
-        survivors.
+        threshold: shares that rebuild a secret, 2..neighbours + 1 (2..neighbours where no client keeps a share of its
+        own, `own_share`). In a complete graph also the least survivors.
         neighbours: peers of a client in the secret-sharing graph; `cohort - 1` means the complete graph.
         min_survivors: least clients in the sum; below it nothing is unmasked, threshold..cohort (complete
         graph).
@@ -65,7 +65,7 @@ class SecAggParams:
                 f"neighbours = {self.neighbours} does not fit a cohort of any size; choose an even number, "
                 f"or {self.cohort - 1} for everybody"
             )
-        check_whole("threshold", self.threshold, 2, self.neighbours + 1)
+        check_whole("threshold", self.threshold, 2, self.neighbours + int(self.own_share))
         least = max(LEAST_COHORT, self.threshold) if self.is_complete else LEAST_COHORT
         check_whole("min-survivors", self.min_survivors, least, self.cohort)
         check_whole("modulus-bits", self.modulus_bits, LEAST_BITS, MOST_BITS)
@@ -109,6 +109,11 @@ class SecAggParams:
         k + 1 the threshold is one too low.
         """
         return self.is_complete or not self.is_active
+
+    @property
+    def least_advertised(self) -> int:
+        """Clients that must send keys: survivors enough, and for every secret as many holders as the threshold."""
+        return max(self.min_survivors, self.threshold + int(not self.own_share))
 
     @property
     def signatures(self) -> int:

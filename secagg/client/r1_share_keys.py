@@ -117,8 +117,7 @@ def _own_index(keys: dict[int, PublicKeys], own: PublicKeys) -> int:
 
 def _checked_peers(cohort: CohortAnnounced, index: int, agreement: Agreement) -> dict[int, PublicKeys]:
     """The neighbours' keys, once the cohort's size, digest and graph are what they must be."""
-    params = cohort.session.params
-    least = max(params.min_survivors, params.threshold)
+    least = cohort.session.params.least_advertised
     if cohort.advertised < least:
         raise CohortTooSmall("advertised keys", cohort.advertised, least)
     if len(cohort.keys) == cohort.advertised and not same(cohort_digest(cohort.keys), cohort.cohort_digest):

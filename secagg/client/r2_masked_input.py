@@ -82,10 +82,9 @@ def _check_view(state: AwaitingShares, delivered: SharesDelivered) -> None:
     least = state.params.min_survivors
     if len(delivered.sharers) < least:
         raise CohortTooSmall("shared keys", len(delivered.sharers), least)
-    if len(delivered.sealed) + 1 < state.params.threshold:
-        raise CohortTooSmall(
-            "of this neighbourhood shared keys", len(delivered.sealed) + 1, state.params.threshold
-        )
+    close = len(delivered.sealed) + len(state.own_shares)
+    if close < state.params.threshold:
+        raise CohortTooSmall("of this neighbourhood shared keys", close, state.params.threshold)
 
 
 def _opened(state: AwaitingShares, delivered: SharesDelivered) -> tuple[dict[int, int], dict[int, int]]:

@@ -107,8 +107,7 @@ class KeyCollection(Collection):
             CohortTooSmall: fewer keys than the session needs survivors.
         """
         self._close()
-        params = self.session.params
-        least = max(params.min_survivors, params.threshold)
+        least = self.session.params.least_advertised
         if self.heard < least:
             raise CohortTooSmall("advertised keys", self.heard, least)
         indices = {client: at for at, client in enumerate(sorted(self._keys), start=1)}

@@ -31,7 +31,6 @@ from secagg.errors import (
 )
 from secagg.keys import PublicKeys
 from secagg.messages import (
-    SEALED_BYTES,
     InputMasked,
     KeysAdvertised,
     SharesRevealed,
@@ -39,6 +38,7 @@ from secagg.messages import (
 )
 from secagg.params import SecAggParams, Session
 from secagg.primitives import KeyPair, seal
+from secagg.sealed import SEALED_BYTES
 from secagg.server.r0_advertise_keys import KeyCollection
 from secagg.tags import tag_pair
 from tests.support.cohort import (
@@ -248,9 +248,11 @@ def test_bad_input_51_a_recipient_missing_or_too_many() -> None:
         dropped("r1", 2, resealed(change), "FORMAT")
 
 
-def raw_reply(keys: PublicKeys, entries: list[tuple[int, int, int]], count: int | None = None) -> bytes:
+def raw_reply(
+    following: KeysAdvertised, entries: list[tuple[int, int, int]], count: int | None = None
+) -> bytes:
     """An r4 reply from (index, kind, share), whatever they are."""
-    writer = Writer(0x19, 1).raw(keys.to_bytes()).number(len(entries) if count is None else count, 4)
+    writer = following.write(Writer(0x19, 2)).number(len(entries) if count is None else count, 4)
     for index, kind, share in entries:
         writer.number(index, 4).number(kind, 1).number(share, ELEMENT_BYTES)
     return writer.finish()
@@ -267,8 +269,8 @@ def rewritten(change: Callable[[Entries], Entries]) -> Change:
         entries = [(i, 0, s) for i, s in reply.self_mask.items()] + [
             (i, 1, s) for i, s in reply.mask_key.items()
         ]
-        assert raw_reply(reply.next_keys, sorted(entries)) == data
-        return raw_reply(reply.next_keys, change(sorted(entries)))
+        assert raw_reply(reply.following, sorted(entries)) == data
+        return raw_reply(reply.following, change(sorted(entries)))
 
     return rewrite
 
@@ -393,9 +395,9 @@ def test_bad_input_55_a_lie_about_one_owner_only() -> None:
 
 
 def test_bad_input_55_false_next_keys_of_a_bad_sharer_do_not_serve() -> None:
-    low = PublicKeys(bytes(32), bytes([1]) + bytes(31))
+    low = KeysAdvertised(PublicKeys(bytes(32), bytes([1]) + bytes(31)))
     dropped(
-        "r4", 2, lambda data: replace(SharesRevealed.from_bytes(data), next_keys=low).to_bytes(), "CRYPTO"
+        "r4", 2, lambda data: replace(SharesRevealed.from_bytes(data), following=low).to_bytes(), "CRYPTO"
     )
 
 
@@ -628,8 +630,8 @@ def test_bad_input_57_a_pickle_is_not_run(tmp_path: object) -> None:
 def test_bad_input_58_a_count_without_the_entries(count: int) -> None:
     """Nothing is allocated for a count; a vector has no header at all, its length is the session's."""
     floods = {
-        "r1": Writer(0x13, 1).raw(bytes(32)).number(count, 4).finish(),
-        "r4": raw_reply(PublicKeys(b"\x09" + bytes(31), b"\x0a" + bytes(31)), [], count),
+        "r1": Writer(0x13, 2).raw(bytes(32)).number(count, 4).finish(),
+        "r4": raw_reply(KeysAdvertised(PublicKeys(b"\x09" + bytes(31), b"\x0a" + bytes(31))), [], count),
     }
     for at, flood in floods.items():
         with pytest.raises(MalformedMessage):
@@ -644,7 +646,7 @@ def test_bad_input_58_a_count_without_the_entries(count: int) -> None:
 
 
 def test_bad_input_58_a_long_vector_is_refused_without_a_copy() -> None:
-    huge = bytes((0x15, 1)) + bytes(20_000_000)
+    huge = bytes((0x15, 2)) + bytes(20_000_000)
 
     def read() -> None:
         with pytest.raises(MalformedMessage):
@@ -661,7 +663,7 @@ def test_bad_input_59_anything_more_in_a_reply(at: str, extra: bytes) -> None:
 
 @pytest.mark.parametrize("at", ROUNDS)
 def test_bad_input_59_wrong_python_type_in_a_reply(at: str) -> None:
-    for wrong in (None, True, 0, 1.0, "text", [], bytearray(b"\x11\x01")):
+    for wrong in (None, True, 0, 1.0, "text", [], bytearray(b"\x11\x02")):
         with pytest.raises(MalformedMessage):
             parse(at, wrong)  # type: ignore[arg-type]
 
@@ -685,7 +687,7 @@ def test_bad_input_17_key_of_low_order_or_not_canonical(key: bytes, part: str) -
     """Dropped before anybody is shown it."""
     change = tampering(
         "r0", "up", 2,
-        lambda data: KeysAdvertised(replace(KeysAdvertised.from_bytes(data), **{part: key})).to_bytes(),
+        lambda data: KeysAdvertised(replace(KeysAdvertised.from_bytes(data).keys, **{part: key})).to_bytes(),
     )  # fmt: skip
     outcome = run_session(PARAMS, INPUTS, tamper=change)
     assert isinstance(outcome.refused["r0", 2], Misbehaviour)

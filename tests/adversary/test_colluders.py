@@ -139,7 +139,8 @@ def test_threshold_colluders_are_left_with_one_clients_noise(
 @pytest.mark.parametrize("mode", SHARED)
 @pytest.mark.parametrize("colluders", [7, 8])
 def test_no_server_starts_a_run_with_threshold_colluders(mode: str, colluders: int) -> None:
-    with pytest.raises(ParameterError, match=f"{colluders} colluders hold the 7 shares .* raise threshold"):
+    words = f"threshold = 7 does not hold against {colluders} colluders .* choose {colluders + 1} or more"
+    with pytest.raises(ParameterError, match=words):
         private_trial(mode, "", TEN | {"colluders": colluders})
 
 

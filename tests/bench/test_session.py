@@ -13,12 +13,12 @@ PARAMS = SecAggParams.complete(6, 13, 1001, 8)
 
 
 def test_bytes_of_a_client_are_those_of_the_messages() -> None:
-    """docs/protocol.md, by hand: a session is 76 bytes, a neighbour's shares 118, its keys 68."""
+    """docs/protocol.md, by hand: a session is 80 bytes, a neighbour's shares 118, its keys 68."""
     account = run_session(PARAMS, 0.0)
     vector = packed_size(1001, 13) + 8 * 8
-    assert account.up == {"r0": 66, "r1": 38 + 5 * 118, "r2": 2 + vector, "r4": 70 + 6 * 38}
-    announced = 2 + 76 + 4 + 32 + 4 + 6 * 68
-    assert account.down == {"r0": 78, "r1": announced, "r2": 43 + 5 * 118, "r4": 39}
+    assert account.up == {"r0": 67, "r1": 38 + 5 * 118, "r2": 2 + vector, "r4": 71 + 6 * 38}
+    announced = 2 + 80 + 4 + 32 + 4 + 6 * 68
+    assert account.down == {"r0": 82, "r1": announced, "r2": 43 + 5 * 118, "r4": 43}
 
 
 def test_both_sides_are_charged_and_the_unmasking_can_be_repeated() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flwr.app import Message, RecordDict
 
-from clients import handlers, pending
+from clients import handlers, pending, steps
 from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
 from secagg.messages import Invitation, KeysAdvertised
 from secagg.params import Session
@@ -123,7 +123,7 @@ def test_an_unforeseen_error_stays_in_the_clients_log(
     def explode(*_: Any) -> Any:
         raise KeyError("patient 4711")
 
-    monkeypatch.setattr(handlers, "advertise_step", explode)
+    monkeypatch.setattr(steps, "advertise_step", explode)
     trial = Trial()
     node = trial.grid.ids[0]
     with caplog.at_level(logging.ERROR, "chorus.client"):

@@ -156,7 +156,7 @@ def test_a_threshold_implies_its_neighbours() -> None:
 
 
 def test_a_session_that_trusts_its_server_more_than_the_node_does() -> None:
-    active = dataclasses.replace(PARAMS, adversary=Adversary.ACTIVE)
+    active = dataclasses.replace(PARAMS, min_survivors=501, adversary=Adversary.ACTIVE)
     for allowed in (PARAMS, active):
         policy('adversary = "curious"').check_session(allowed)
     policy('adversary = "active"').check_session(active)

@@ -2,7 +2,8 @@
 
 Model digest, configuration digest, server round or parameters differ for one client (or a whole side of the
 cohort): its keys for sealed shares are unrelated to its neighbours', so at r2 no share opens on either side
-(Misbehaviour, CRYPTO), every client concerned leaves before it masks anything, and the server ends with
+(whom nobody's shares reach blames the server, VIEW; the others the odd one, CRYPTO), every client concerned leaves
+before it masks anything, and the server ends with
 CohortTooSmall, or, in a sparse graph with a low threshold, with the exact sum over the clients not concerned.
 Session identifier differs: refused at r1 (STATE) with fresh keys; with carried keys it is one more different
 context. Cohort digest differs: refused at r1 (VIEW). The server's own digests differ from what all clients
@@ -59,7 +60,11 @@ def test_one_client_with_another_model_or_configuration(digests: tuple[bytes, by
     assert isinstance(outcome.error, CohortTooSmall)
     assert outcome.unmasked is None
     nobody_masked(cohort, outcome, *FIVE)
-    assert all(isinstance(error, Misbehaviour) for _, error in outcome.client_errors.values())
+    assert isinstance(outcome.client_errors[2][1], SuspectServer)
+    for client in (1, 3, 4, 5):
+        error = outcome.client_errors[client][1]
+        assert isinstance(error, Misbehaviour)
+        assert error.culprit == 2
 
 
 def test_every_client_with_its_own_model() -> None:
@@ -68,6 +73,7 @@ def test_every_client_with_its_own_model() -> None:
     outcome = cohort.run()
     assert isinstance(outcome.error, CohortTooSmall)
     nobody_masked(cohort, outcome, *FIVE)
+    assert all(isinstance(error, SuspectServer) for _, error in outcome.client_errors.values())
 
 
 def test_in_a_sparse_graph_only_the_neighbours_leave() -> None:
@@ -101,28 +107,34 @@ def with_params(**changed: int) -> Change:
     return lambda m: replace(m, session=replace(m.session, params=replace(m.session.params, **changed)))
 
 
-CHANGES: dict[str, tuple[Change, str]] = {
-    "threshold": (with_params(threshold=2), "CRYPTO"),
-    "modulus": (with_params(modulus_bits=32), "CRYPTO"),
-    "survivors": (with_params(min_survivors=5), "CRYPTO"),
-    "server round": (lambda m: replace(m, session=replace(m.session, server_round=77)), "CRYPTO"),
-    "session": (lambda m: replace(m, session=replace(m.session, identifier=OTHER)), "STATE"),
-    "cohort digest": (lambda m: replace(m, cohort_digest=OTHER), "VIEW"),
-    "size": (lambda m: replace(m, advertised=4, keys={i: k for i, k in m.keys.items() if i < 5}), "VIEW"),
+# The change, in which protocol round the client notices, and the code it says.
+CHANGES: dict[str, tuple[Change, str, str]] = {
+    "threshold": (with_params(threshold=2), "r2", "VIEW"),
+    "modulus": (with_params(modulus_bits=32), "r2", "VIEW"),
+    "survivors": (with_params(min_survivors=5), "r2", "VIEW"),
+    "server round": (lambda m: replace(m, session=replace(m.session, server_round=77)), "r2", "VIEW"),
+    "session": (lambda m: replace(m, session=replace(m.session, identifier=OTHER)), "r1", "STATE"),
+    "cohort digest": (lambda m: replace(m, cohort_digest=OTHER), "r1", "VIEW"),
+    "size": (
+        lambda m: replace(m, advertised=4, keys={i: k for i, k in m.keys.items() if i < 5}),
+        "r1",
+        "VIEW",
+    ),
 }
 
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_one_client_with_another_view_of_the_session(what: str) -> None:
-    change, code = CHANGES[what]
+    change, noticed, code = CHANGES[what]
     cohort = cohort_of_five()
     cohort.tamper = tampering(
         "r1", "down", 2, lambda data: change(CohortAnnounced.from_bytes(data)).to_bytes()
     )
     outcome = cohort.run()
+    assert outcome.client_errors[2][0] == noticed
     assert outcome.client_errors[2][1].code == code
     nobody_masked(cohort, outcome, 2)
-    if code == "CRYPTO":
+    if noticed == "r2":
         assert isinstance(outcome.error, CohortTooSmall)
         nobody_masked(cohort, outcome, *FIVE)
     else:  # refused before anything was shared: it is just one client less
@@ -132,7 +144,7 @@ def test_one_client_with_another_view_of_the_session(what: str) -> None:
 def test_carried_keys_in_another_session_than_the_others() -> None:
     cohort = cohort_of_five()
     cohort.run()
-    change, _ = CHANGES["session"]
+    change, _, _ = CHANGES["session"]
 
     def elsewhere(at: str, way: str, client: int, data: bytes) -> bytes:
         if (at, way, client) == ("r1", "down", 2):
@@ -145,13 +157,13 @@ def test_carried_keys_in_another_session_than_the_others() -> None:
     outcome = cohort.run()
     assert isinstance(outcome.error, CohortTooSmall)
     nobody_masked(cohort, outcome, *FIVE)
-    assert isinstance(outcome.client_errors[2][1], Misbehaviour)
+    assert isinstance(outcome.client_errors[2][1], SuspectServer)
 
 
 def test_in_a_sparse_graph_another_cohort_digest_is_another_graph() -> None:
     clients = tuple(range(1, 13))
     cohort = Cohort(SecAggParams(12, 3, 4, 3, 24, 15, 3), oracle_inputs(clients, 15))
-    change, _ = CHANGES["cohort digest"]
+    change, _, _ = CHANGES["cohort digest"]
     cohort.tamper = tampering(
         "r1", "down", 2, lambda data: change(CohortAnnounced.from_bytes(data)).to_bytes()
     )
@@ -227,7 +239,7 @@ def test_a_server_that_seals_nothing_itself_cannot_join_two_contexts() -> None:
     bad.run()
     assert good.states["r2", 1] is not None
     assert good.session == bad.session
-    with pytest.raises(Misbehaviour):
+    with pytest.raises(SuspectServer):
         step("r2", good.states["r2", 1], bad.requests["r2", 1], ShakeEntropy("none"), good.inputs[1].residues)
 
 

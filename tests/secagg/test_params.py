@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arithmetic.errors import ParameterError
-from secagg.bounds import LEAST_COHORT
+from secagg.bounds import LEAST_COHORT, least_threshold
 from secagg.errors import ChorusError, MalformedMessage
 from secagg.params import (
     MOST_CLIENTS,
@@ -171,6 +171,7 @@ def test_one_or_two_clients_have_no_privacy_to_give(cohort: int) -> None:
 @pytest.mark.parametrize("adversary", list(Adversary))
 def test_derived_parameters_are_valid_for_small_and_large_cohorts(cohort: int, adversary: Adversary) -> None:
     made = SecAggParams.derive(cohort, 0.05, 0.1, adversary, 24, 100, 3)
+    assert made.colluders == cohort // 20
     assert made.cohort == cohort
     assert made.adversary is adversary
     assert LEAST_COHORT <= made.min_survivors <= cohort
@@ -182,13 +183,99 @@ def test_derived_parameters_are_valid_for_small_and_large_cohorts(cohort: int, a
         assert made.neighbours < cohort - 1, "a large cohort needs no complete graph"
 
 
+# ---- who may be how bad
+
+
+@pytest.mark.parametrize("cohort", range(3, 14))
+def test_a_complete_graph_admits_exactly_the_thresholds_that_hold(cohort: int) -> None:
+    """Against a curious server t > C, against an active one 2t > n + C; nothing less, nothing more."""
+    for adversary in Adversary:
+        for colluders in range(cohort):
+            admitted = set()
+            for threshold in range(2, cohort + 1):
+                try:
+                    made = SecAggParams.complete(cohort, 24, 5, 2, threshold, adversary, colluders)
+                except ParameterError:
+                    continue
+                assert made.colluders == colluders
+                admitted.add(threshold)
+            if adversary is Adversary.CURIOUS:
+                due = {t for t in range(2, cohort + 1) if t > colluders}
+            else:
+                due = {t for t in range(2, cohort + 1) if 2 * t > cohort + colluders}
+            assert admitted == due, (adversary, colluders)
+
+
+@pytest.mark.parametrize(("adversary", "due"), [(Adversary.CURIOUS, 5), (Adversary.ACTIVE, 8)])
+def test_the_refusal_names_the_threshold_that_would_do(adversary: Adversary, due: int) -> None:
+    """Ten clients, four of them colluders."""
+    with pytest.raises(ParameterError, match=f"threshold = {due - 1} does not hold .* choose {due} or more"):
+        SecAggParams.complete(10, 24, 5, 2, due - 1, adversary, 4)
+    assert SecAggParams.complete(10, 24, 5, 2, due, adversary, 4).threshold == due
+
+
+@pytest.mark.parametrize("colluders", [-1, 10, 11, 2.0, None, True])
+def test_colluders_are_fewer_than_the_cohort(colluders: Any) -> None:
+    with pytest.raises(ParameterError, match="colluders = "):
+        dataclasses.replace(BASE, colluders=colluders)
+
+
+def test_in_a_regular_graph_too_the_threshold_holds_against_the_colluders() -> None:
+    for adversary in Adversary:
+        due = least_threshold(1000, 200, 50, adversary)
+        lowest = max(due, 2)
+        made = SecAggParams(1000, lowest, 200, 600, 24, 5, 2, adversary, 50)
+        assert made.threshold == lowest
+        with pytest.raises(ParameterError, match=f"choose {due} or more"):
+            dataclasses.replace(made, threshold=due - 1)
+
+
+@pytest.mark.parametrize(("cohort", "colluders", "due"), [(12, 0, 7), (13, 0, 7), (12, 1, 7), (100, 0, 51)])
+def test_in_a_regular_active_graph_two_views_of_who_survived_find_no_signatures(
+    cohort: int, colluders: int, due: int
+) -> None:
+    """Each view needs `min_survivors` signatures and colluders alone sign twice: 2m > n + C."""
+    threshold = least_threshold(cohort, 6, colluders, Adversary.ACTIVE)
+    neighbours = 6 if threshold <= 6 else cohort - 3 - cohort % 2
+    threshold = max(threshold, least_threshold(cohort, neighbours, colluders, Adversary.ACTIVE))
+    made = SecAggParams(cohort, threshold, neighbours, due, 24, 5, 2, Adversary.ACTIVE, colluders)
+    assert made.signatures == due
+    assert 2 * made.signatures > cohort + colluders
+    with pytest.raises(ParameterError, match=f"two views of who survived; choose {due} or more"):
+        dataclasses.replace(made, min_survivors=due - 1)
+
+
+def test_in_a_complete_graph_as_many_sign_as_reveal() -> None:
+    made = SecAggParams.complete(10, 24, 5, 2, 7, Adversary.ACTIVE, 3)
+    assert made.signatures == made.threshold == 7
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "adversary", "kept"),
+    [(9, Adversary.CURIOUS, True), (9, Adversary.ACTIVE, True), (8, Adversary.CURIOUS, True),
+     (8, Adversary.ACTIVE, False)],
+)  # fmt: skip
+def test_a_share_of_ones_own_is_kept_unless_the_bounds_do_not_count_it(
+    neighbours: int, adversary: Adversary, kept: bool
+) -> None:
+    made = SecAggParams(10, 6, neighbours, 7, 24, 5, 2, adversary)
+    assert made.own_share is kept
+    assert made.least_advertised == 7
+    most = dataclasses.replace(made, threshold=neighbours + int(kept), min_survivors=10)
+    assert most.least_advertised == max(10, neighbours + 1)
+    with pytest.raises(ParameterError):
+        dataclasses.replace(most, threshold=most.threshold + 1)
+
+
 # ---- bytes
 
 
 def test_bytes_by_hand() -> None:
     assert BASE.to_bytes().hex() == (
-        "5001" "0000000a" "00000007" "00000009" "00000007" "18" "00000000000003e8" "0000000000000004" "00"
+        "5002" "0000000a" "00000007" "00000009" "00000007" "18" "00000000000003e8" "0000000000000004" "00" "00000000"
     )  # fmt: skip
+    active = dataclasses.replace(BASE, adversary=Adversary.ACTIVE, colluders=3)
+    assert active.to_bytes() == BASE.to_bytes()[:-5] + b"\x01\0\0\0\3"
     assert len(BASE.to_bytes()) == PARAMS_BYTES
 
 
@@ -227,7 +314,7 @@ def test_flipped_bits_are_refused_or_mean_other_parameters() -> None:
 def test_unknown_adversary_is_refused() -> None:
     for octet in range(len(Adversary), 256):
         with pytest.raises(MalformedMessage):
-            SecAggParams.from_bytes(BASE.to_bytes()[:-1] + bytes([octet]))
+            SecAggParams.from_bytes(BASE.to_bytes()[:-5] + bytes([octet]) + bytes(4))
 
 
 @pytest.mark.parametrize("data", [None, "P\x01", 3, [80, 1], {}])
@@ -247,6 +334,8 @@ PARAMS_CHANGES: dict[str, Any] = {
     "modulus_bits": 32,
     "tensor_length": 1001,
     "scalar_length": 5,
+    "adversary": Adversary.ACTIVE,
+    "colluders": 1,
 }
 SESSION_CHANGES: dict[str, Any] = {"identifier": bytes(32), "server_round": 4}
 AGREEMENT_CHANGES: dict[str, Any] = {
@@ -254,11 +343,12 @@ AGREEMENT_CHANGES: dict[str, Any] = {
     "cohort_digest": b"C" * 32,
     "model_digest": b"M" * 32,
     "config_digest": b"T" * 32,
+    "standing": b"S" * 32,
 }
 
 
 def test_changes_below_cover_every_field() -> None:
-    assert {*PARAMS_CHANGES, "adversary"} == {field.name for field in dataclasses.fields(SecAggParams)}
+    assert set(PARAMS_CHANGES) == {field.name for field in dataclasses.fields(SecAggParams)}
     assert {*SESSION_CHANGES, "params"} == {field.name for field in dataclasses.fields(Session)}
     assert {*AGREEMENT_CHANGES, "session"} == {field.name for field in dataclasses.fields(Agreement)}
 
@@ -273,14 +363,6 @@ def changed() -> dict[str, Agreement]:
         session = dataclasses.replace(SESSION, params=dataclasses.replace(EVEN, **{name: value}))
         found[name] = dataclasses.replace(AGREED, session=session)
     return found
-
-
-def test_a_session_against_an_active_server_is_refused_while_there_is_no_consistency_check() -> None:
-    """The one field that cannot vary in a context yet; its bytes differ all the same."""
-    active = dataclasses.replace(EVEN, adversary=Adversary.ACTIVE)
-    assert active.to_bytes() != EVEN.to_bytes()
-    with pytest.raises(ParameterError, match="r3"):
-        Session(bytes(32), 1, active)
 
 
 @pytest.mark.parametrize("name", sorted([*PARAMS_CHANGES, *SESSION_CHANGES, *AGREEMENT_CHANGES]))

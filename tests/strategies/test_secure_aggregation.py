@@ -283,7 +283,7 @@ def test_only_a_client_that_lost_its_keys_is_asked_again() -> None:
 def test_carried_keys_are_used_once() -> None:
     trial = Trial({"rounds": 3})
     trial.start()
-    first_keys = {bytes(r.content["chorus"]["message"].data)[2:] for r in trial.grid.received[:5]}  # type: ignore[index,union-attr]
+    first_keys = {bytes(r.content["chorus"]["message"].data)[2:66] for r in trial.grid.received[:5]}  # type: ignore[index,union-attr]
     assert all(len(keys) == 64 for keys in first_keys)
     later = b"".join(trial.grid.wire[40:])
     assert not any(keys in later for keys in first_keys)

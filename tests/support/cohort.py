@@ -18,10 +18,16 @@ from arithmetic.residues import from_signed, to_signed
 from secagg.client.r0_advertise_keys import advertise_keys
 from secagg.client.r1_share_keys import share_keys
 from secagg.client.r2_masked_input import mask_input
+from secagg.client.r3_consistency_check import sign_survivors
 from secagg.client.r4_unmasking import reveal_shares
-from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
+from secagg.client.states import (
+    AwaitingCohort,
+    AwaitingShares,
+    AwaitingSignatures,
+    AwaitingSurvivors,
+    CarryingKeys,
+)
 from secagg.errors import ChorusError, OutOfTurn
-from secagg.keys import PublicKeys
 from secagg.masks import Residues
 from secagg.messages import (
     CohortAnnounced,
@@ -31,15 +37,21 @@ from secagg.messages import (
     SharesDelivered,
     SharesRevealed,
     SharesSealed,
+    SurvivorsAnnounced,
+    SurvivorsSigned,
     UnmaskingRequested,
 )
 from secagg.params import SecAggParams, Session
-from secagg.primitives import Entropy
+from secagg.primitives import Entropy, SigningKey
+from secagg.roster import Member, Roster
 from secagg.server.r0_advertise_keys import KeyCollection
-from secagg.server.r4_unmasking import Unmasked
+from secagg.server.r2_masked_input import InputCollection
+from secagg.server.r4_unmasking import ShareRecovery, Unmasked
+from secagg.signatory import Signatory
 
 MODEL, CONFIG = b"M" * 32, b"C" * 32
 ROUNDS = ("r0", "r1", "r2", "r4")
+ACTIVE_ROUNDS = ("r0", "r1", "r2", "r3", "r4")
 
 Arrival = bytes | None | tuple[bytes, ...]
 Tamper = Callable[[str, str, int, bytes], Arrival]
@@ -56,6 +68,26 @@ class ShakeEntropy:
     def __call__(self, size: int) -> bytes:
         self._calls += 1
         return hashlib.shake_256(self._seed + self._calls.to_bytes(8, "big")).digest(size)
+
+
+def signing_key(*labels: object) -> SigningKey:
+    """An identity key that is the same in every run of a test."""
+    return SigningKey.generate(ShakeEntropy("identity", *labels))
+
+
+def roster_of(clients: Sequence[int]) -> Roster:
+    """A roster of these clients, the last one first, after two members that take part in nothing: a member's number
+    is nobody's index.
+    """
+    names = ["absent-1", "absent-2", *map(str, sorted(clients, reverse=True))]
+    members = tuple(Member(f"client-{name}", signing_key(name).public) for name in names)
+    return Roster("tests", 1, 0, members)
+
+
+def signatories_of(clients: Sequence[int]) -> dict[int, Signatory]:
+    """Each client's place in `roster_of` them all."""
+    roster = roster_of(clients)
+    return {client: Signatory.of(roster, signing_key(str(client))) for client in clients}
 
 
 @dataclass(frozen=True)
@@ -106,10 +138,12 @@ class Client:
 
     Attributes:
         kept: the state as bytes; None when there is none.
+        signatory: its place in the roster, in active sessions.
     """
 
-    def __init__(self, identifier: int, memo: Memo | None = None) -> None:
+    def __init__(self, identifier: int, memo: Memo | None = None, signatory: Signatory | None = None) -> None:
         self.identifier = identifier
+        self.signatory = signatory
         self.kept: bytes | None = None
         self.memo = memo
 
@@ -127,13 +161,13 @@ class Client:
             raise OutOfTurn("no state is kept for this protocol round")
         entropy = ShakeEntropy(seed, self.identifier, protocol_round)
         if self.memo is None:
-            self.kept, reply = step(protocol_round, kept, message, entropy, vector, digests)
+            self.kept, reply = step(protocol_round, kept, message, entropy, vector, digests, self.signatory)
             return reply
         # The steps are pure, so work may be shared: equal state and message give equal bytes.
         key = (self.identifier, protocol_round, kept if protocol_round != "r0" else None, message, digests)
         if key not in self.memo:
             try:
-                self.memo[key] = step(protocol_round, kept, message, entropy, vector, digests)
+                self.memo[key] = step(protocol_round, kept, message, entropy, vector, digests, self.signatory)
             except ChorusError as error:
                 self.memo[key] = error
         found = self.memo[key]
@@ -150,16 +184,19 @@ def step(
     entropy: Entropy,
     vector: Callable[[SecAggParams], Residues],
     digests: tuple[bytes, bytes] = (MODEL, CONFIG),
+    signatory: Signatory | None = None,
 ) -> tuple[bytes, bytes]:
     """(next state, reply) of the real client step of a protocol round, everything as bytes."""
     if protocol_round == "r0":
-        cohort_state, advertised = advertise_keys(Invitation.from_bytes(message), entropy)
+        cohort_state, advertised = advertise_keys(Invitation.from_bytes(message), entropy, signatory)
         return cohort_state.to_bytes(), advertised.to_bytes()
     if protocol_round == "r1":
         kept = kept or b""
         parse = CarryingKeys if kept[:1] == b"\x21" else AwaitingCohort
         state = parse.from_bytes(kept)
-        shares_state, sealed = share_keys(state, CohortAnnounced.from_bytes(message), *digests, entropy)
+        shares_state, sealed = share_keys(
+            state, CohortAnnounced.from_bytes(message), *digests, entropy, signatory
+        )
         return shares_state.to_bytes(), sealed.to_bytes()
     if protocol_round == "r2":
         shares = AwaitingShares.from_bytes(kept)
@@ -167,8 +204,15 @@ def step(
             shares, SharesDelivered.from_bytes(message), vector(shares.params)
         )
         return survivors_state.to_bytes(), masked.to_bytes()
-    survivors = AwaitingSurvivors.from_bytes(kept)
-    carrying, revealed = reveal_shares(survivors, UnmaskingRequested.from_bytes(message), entropy)
+    if protocol_round == "r3":
+        assert signatory is not None
+        told = AwaitingSurvivors.from_bytes(kept)
+        signed_state, signed = sign_survivors(told, SurvivorsAnnounced.from_bytes(message), signatory)
+        return signed_state.to_bytes(), signed.to_bytes()
+    wait = AwaitingSignatures if (kept or b"")[:1] == b"\x24" else AwaitingSurvivors
+    carrying, revealed = reveal_shares(
+        wait.from_bytes(kept), UnmaskingRequested.from_bytes(message), entropy, signatory
+    )
     return carrying.to_bytes(), revealed.to_bytes()
 
 
@@ -202,12 +246,14 @@ class Cohort:
 
     Attributes:
         clients: identifier -> client; they outlive a session, and so do the keys they sent ahead.
-        carried: identifier -> public keys that came with r4.
+        carried: identifier -> public keys that came with r4 of the session `finished`.
         requests: (protocol round, client) -> bytes sent down in the last session, before tampering.
         states: (protocol round, client) -> the state kept when that request came.
         replies: (protocol round, client) -> bytes sent up.
         collection: the server's collection that is open now.
         session: identifier of the last session.
+        rounds: protocol rounds of a session, in order.
+        roster: in active sessions; `signatories` are the clients' places in it.
     """
 
     def __init__(
@@ -223,8 +269,12 @@ class Cohort:
         self.inputs = inputs
         self.seed = seed
         self.tamper = tamper
-        self.clients = {client: Client(client, memo) for client in inputs}
-        self.carried: dict[int, PublicKeys] = {}
+        self.rounds = ACTIVE_ROUNDS if params.is_active else ROUNDS
+        self.signatories = signatories_of(tuple(inputs)) if params.is_active else {}
+        self.roster = next(iter(self.signatories.values())).roster if params.is_active else None
+        self.clients = {client: Client(client, memo, self.signatories.get(client)) for client in inputs}
+        self.carried: dict[int, KeysAdvertised] = {}
+        self.finished = b""
         self.requests: dict[tuple[str, int], bytes] = {}
         self.states: dict[tuple[str, int], bytes | None] = {}
         self.replies: dict[tuple[str, int], bytes] = {}
@@ -257,7 +307,7 @@ class Cohort:
         """The error with which a client of the last session meets `message`, in the state it had then (or in
         `kept`). Nothing left it: no reply, no state, no mask on its vector.
         """
-        again = Client(client)
+        again = Client(client, signatory=self.signatories.get(client))
         again.kept = kept if kept is not None else self.states[protocol_round, client]
         vectors: list[Residues] = []
 
@@ -277,14 +327,20 @@ class Cohort:
         return found
 
     def _course(self, session: Session, outcome: Outcome) -> Unmasked:
-        keys = self.collection = KeyCollection(session, self.clients)
-        for client in sorted(self.clients):
-            if client in self.carried and self._drops.get(client) != "r0":
-                keys.receive(client, self.carried.pop(client))
+        here = [client for client in sorted(self.clients) if self._drops.get(client) != "r0"]
+        sent = {client: self.carried[client] for client in here if client in self.carried}
+        ahead = b""
+        if self.params.is_active:
+            # Keys of one origin for everybody, as the session driver has it.
+            ahead = self.finished if len(sent) == len(here) else b""
+            sent = sent if ahead else {}
+        keys = self.collection = KeyCollection(session, self.clients, self.roster, ahead)
+        for client, each in sent.items():
+            keys.receive(client, each)
         self.carried.clear()
-        invitation = keys.invitation.to_bytes()
+        invitation, asked = keys.invitation.to_bytes(), () if ahead else keys.missing
         self._trip(
-            "r0", keys, dict.fromkeys(keys.missing, invitation), outcome,
+            "r0", keys, dict.fromkeys(asked, invitation), outcome,
             lambda client, data: keys.receive(client, KeysAdvertised.from_bytes(data)),
         )  # fmt: skip
         shares, announced = keys.close(*self.server_digests)
@@ -304,7 +360,7 @@ class Cohort:
             "r2", inputs, {client: message.to_bytes() for client, message in delivered.items()}, outcome,
             lambda client, data: inputs.receive(client, InputMasked.from_bytes(data, self.params)),
         )  # fmt: skip
-        recovery, requested = inputs.close()
+        recovery, requested = self._survivors(inputs, outcome)
         self.collection = recovery
         self._trip(
             "r4", recovery, {client: message.to_bytes() for client, message in requested.items()}, outcome,
@@ -313,7 +369,22 @@ class Cohort:
         outcome.false_shares = tuple(sorted(recovery.false_shares))
         unmasked = recovery.close()
         self.carried.update(unmasked.next_keys)
+        self.finished = session.identifier
         return unmasked
+
+    def _survivors(
+        self, inputs: InputCollection, outcome: Outcome
+    ) -> tuple[ShareRecovery, dict[int, UnmaskingRequested]]:
+        """The close of r2, and r3 in an active session."""
+        if not self.params.is_active:
+            return inputs.close()
+        signatures, announced = inputs.close_active()
+        self.collection = signatures
+        self._trip(
+            "r3", signatures, {client: message.to_bytes() for client, message in announced.items()}, outcome,
+            lambda client, data: signatures.receive(client, SurvivorsSigned.from_bytes(data)),
+        )  # fmt: skip
+        return signatures.close()
 
     def _trip(
         self,
@@ -369,7 +440,7 @@ class Cohort:
 
     def _vanished(self, client: int, protocol_round: str) -> bool:
         gone = self._drops.get(client)
-        return gone is not None and ROUNDS.index(gone) <= ROUNDS.index(protocol_round)
+        return gone is not None and self.rounds.index(gone) <= self.rounds.index(protocol_round)
 
 
 def run_session(

@@ -13,12 +13,13 @@ def test_every_protocol_round_is_an_action_flower_can_route() -> None:
     ]  # fmt: skip
 
 
-def test_the_client_app_answers_every_round_and_refuses_the_reserved_one() -> None:
+def test_the_client_app_answers_every_round_and_refuses_every_other_name() -> None:
     from clients import handlers
 
     found = app._registered_funcs
     assert {step for step in ProtocolRound if step.message_type in found} == set(ProtocolRound)
-    assert found[ProtocolRound.CONSISTENCY_CHECK.message_type] is handlers.refuse
+    for step in ProtocolRound:
+        assert found[step.message_type] is getattr(handlers, step.action)
     others = {
         name: function
         for name, function in found.items()

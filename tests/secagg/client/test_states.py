@@ -11,10 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arithmetic.field import PRIME
-from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys, SecretKeys
+from secagg.client.states import (
+    AwaitingCohort,
+    AwaitingShares,
+    AwaitingSignatures,
+    AwaitingSurvivors,
+    CarryingKeys,
+    SecretKeys,
+)
 from secagg.errors import ChorusError, MalformedMessage
 from secagg.keys import PublicKeys
-from secagg.params import MOST_CLIENTS, SecAggParams
+from secagg.params import MOST_CLIENTS, PARAMS_BYTES, SecAggParams
 from secagg.primitives import KeyPair, PrivateKey
 
 Parse = Callable[[object], Any]
@@ -32,6 +39,10 @@ def shares(advertised: int) -> st.SearchStrategy[dict[int, int]]:
     return st.dictionaries(st.integers(1, advertised), elements, max_size=4)
 
 
+def members(advertised: int) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.lists(st.integers(1, 2**32 - 1), max_size=advertised).map(tuple)
+
+
 @st.composite
 def sizes(draw: st.DrawFn) -> tuple[SecAggParams, int, int]:
     """Parameters, clients that advertised, the client's own index."""
@@ -47,7 +58,7 @@ def awaiting_shares(draw: st.DrawFn) -> AwaitingShares:
     peers = draw(st.dictionaries(st.integers(1, advertised), public_keys, max_size=4))
     return AwaitingShares(
         draw(key_bytes), draw(key_bytes), params, advertised, index,
-        peers, draw(secret_keys), draw(key_bytes), draw(elements),
+        peers, draw(secret_keys), draw(key_bytes), draw(shares(advertised)), draw(members(advertised)),
     )  # fmt: skip
 
 
@@ -56,7 +67,15 @@ def awaiting_survivors(draw: st.DrawFn) -> AwaitingSurvivors:
     params, advertised, index = draw(sizes())
     sharers = draw(st.frozensets(st.integers(1, advertised)))
     kept = [draw(shares(advertised)) for _ in range(2)]
-    return AwaitingSurvivors(draw(key_bytes), params, advertised, index, sharers, *kept)
+    return AwaitingSurvivors(
+        draw(key_bytes), draw(key_bytes), params, advertised, index, sharers, *kept, draw(members(advertised))
+    )
+
+
+@st.composite
+def awaiting_signatures(draw: st.DrawFn) -> AwaitingSignatures:
+    told = draw(awaiting_survivors())
+    return AwaitingSignatures(told, draw(st.frozensets(st.integers(1, told.advertised))))
 
 
 EVERY = {
@@ -64,6 +83,7 @@ EVERY = {
     CarryingKeys: st.builds(CarryingKeys, key_bytes, secret_keys),
     AwaitingShares: awaiting_shares(),
     AwaitingSurvivors: awaiting_survivors(),
+    AwaitingSignatures: awaiting_signatures(),
 }
 
 PARAMS = dataclasses.replace(SecAggParams.complete(5, 24, 7, 3), threshold=3, min_survivors=3)
@@ -75,11 +95,18 @@ OWN_SHARE = 111222333444555666777
 PEERS = {2: PublicKeys(b"2" * 32, b"b" * 32), 5: PublicKeys(b"5" * 32, b"e" * 32)}
 SELF_MASK = {1: 999888777666555444333, 5: PRIME - 1}
 MASK_KEY = {2: 123123123123123123123}
+MEMBERS = (4, 9, 1, 7, 3)
+TOLD = AwaitingSurvivors(
+    b"s" * 32, b"x" * 32, PARAMS, 5, 1, frozenset({1, 2, 5}), SELF_MASK, MASK_KEY, MEMBERS
+)
 SAMPLES: dict[type, Any] = {
     AwaitingCohort: AwaitingCohort(b"i" * 32, KEYS),
     CarryingKeys: CarryingKeys(b"f" * 32, KEYS),
-    AwaitingShares: AwaitingShares(b"s" * 32, b"x" * 32, PARAMS, 5, 1, PEERS, KEYS, SEED, OWN_SHARE),
-    AwaitingSurvivors: AwaitingSurvivors(b"s" * 32, PARAMS, 5, 1, frozenset({1, 2, 5}), SELF_MASK, MASK_KEY),
+    AwaitingShares: AwaitingShares(
+        b"s" * 32, b"x" * 32, PARAMS, 5, 1, PEERS, KEYS, SEED, {1: OWN_SHARE}, MEMBERS
+    ),
+    AwaitingSurvivors: TOLD,
+    AwaitingSignatures: AwaitingSignatures(TOLD, frozenset({1, 5})),
 }
 every_state = pytest.mark.parametrize("kind", list(SAMPLES), ids=lambda kind: kind.__name__)
 
@@ -115,7 +142,7 @@ def test_every_state_and_tag_is_its_own() -> None:
 def test_public_keys_are_computed_from_the_private_ones() -> None:
     """They are not kept: what is read back cannot disagree with them."""
     kept = SAMPLES[AwaitingCohort].to_bytes()
-    assert kept == b"\x20\x01" + b"i" * 32 + MASK.private + CHANNEL.private
+    assert kept == b"\x20\x02" + b"i" * 32 + MASK.private + CHANNEL.private
     found = AwaitingCohort.from_bytes(kept)
     assert found.keys.public == PublicKeys(MASK.public, CHANNEL.public)
     assert found.keys.public.to_bytes() == MASK.public + CHANNEL.public
@@ -254,18 +281,27 @@ def test_random_bytes_raise_nothing_of_python(kind: type, body: bytes, data: st.
     assert parser(kind)(found.to_bytes()) == found
 
 
-PEERS_AT = 2 + 32 + 32 + 36 + 4 + 4
-SHARES_AT = 2 + 32 + 36 + 4 + 4 + 1
+PEERS_AT = 2 + 32 + 32 + PARAMS_BYTES + 4 + 4
+SHARES_AT = 2 + 32 + 32 + PARAMS_BYTES + 4 + 4 + 1
+MEMBERS_AT = -4 - 4 * len(MEMBERS)
 
 
 @pytest.mark.parametrize(
     ("kind", "offset"),
-    [(AwaitingShares, PEERS_AT), (AwaitingSurvivors, SHARES_AT), (AwaitingSurvivors, 2 + 32 + 36)],
-    ids=["peers", "shares", "advertised"],
+    [
+        (AwaitingShares, PEERS_AT),
+        (AwaitingSurvivors, SHARES_AT),
+        (AwaitingSurvivors, SHARES_AT - 9),
+        (AwaitingShares, MEMBERS_AT - 41),
+        (AwaitingShares, MEMBERS_AT),
+        (AwaitingSurvivors, MEMBERS_AT),
+    ],
+    ids=["peers", "shares", "advertised", "own shares", "members", "members of survivors"],
 )
 @pytest.mark.parametrize("claim", [10**9, 2**32 - 1, MOST_CLIENTS, MOST_CLIENTS + 1])
 def test_a_count_beyond_what_is_there_allocates_nothing(kind: type, offset: int, claim: int) -> None:
     kept = bytearray(SAMPLES[kind].to_bytes())
+    offset %= len(kept)
     kept[offset : offset + 4] = claim.to_bytes(4, "big")
     tracemalloc.start()
     try:
@@ -274,6 +310,22 @@ def test_a_count_beyond_what_is_there_allocates_nothing(kind: type, offset: int,
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bit", [5, 6, 7])
+def test_signed_survivors_beyond_the_cohort_are_refused(bit: int) -> None:
+    kept = bytearray(SAMPLES[AwaitingSignatures].to_bytes())
+    assert kept[-1] == 0b10001
+    kept[-1] |= 1 << bit
+    with pytest.raises(MalformedMessage, match="beyond the cohort"):
+        AwaitingSignatures.from_bytes(bytes(kept))
+
+
+@pytest.mark.parametrize("kind", [AwaitingShares, AwaitingSurvivors])
+def test_a_member_nought_is_refused(kind: type) -> None:
+    kept = SAMPLES[kind].to_bytes()
+    with pytest.raises(MalformedMessage):
+        parser(kind)(kept[:-4] + bytes(4))
 
 
 def test_sharers_beyond_the_cohort_are_refused() -> None:
@@ -286,11 +338,13 @@ def test_sharers_beyond_the_cohort_are_refused() -> None:
             AwaitingSurvivors.from_bytes(bytes(flipped))
 
 
-@pytest.mark.parametrize(("kind", "offset"), [(AwaitingShares, -33), (AwaitingSurvivors, -33)])
+@pytest.mark.parametrize(
+    ("kind", "offset"), [(AwaitingShares, MEMBERS_AT - 33), (AwaitingSurvivors, MEMBERS_AT - 33)]
+)
 def test_shares_beyond_the_field_are_refused(kind: type, offset: int) -> None:
     kept = SAMPLES[kind].to_bytes()
     with pytest.raises(MalformedMessage):
-        parser(kind)(kept[:offset] + PRIME.to_bytes(33, "big"))
+        parser(kind)(kept[:offset] + PRIME.to_bytes(33, "big") + kept[offset + 33 :])
 
 
 @pytest.mark.parametrize("kind", [AwaitingShares, AwaitingSurvivors])
