@@ -1,6 +1,6 @@
 """The protocol against Flower's own SecAgg+, and against the machine's limit, in one run.
 
-    python -m bench.secagg [--case flower|large|sparse|bytes|primitives|all] [--quick] [--json] [--save]
+    python -m bench.secagg [--case flower|large|sparse|active|bytes|primitives|all] [--quick] [--json] [--save]
 
 Decides: the cases and what is printed beside each figure: the peer, or a floor (bytes times cipher rate plus
 key agreements). Beside the peer, which reads the clock, ours is the clock's too; all other seconds are those of one
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -79,6 +80,20 @@ def _both(params: SecAggParams, drop: float, account: Account, what: str) -> Ite
     yield Row(f"client, one core, {what}", account.client.core, None, "s", note)
     note = f"floor {_server_floor(params, drop):.4g}; {account.server.wall:.4g} by the clock"
     yield Row(f"server, one core, {what}", account.server.core, None, "s", note)
+
+
+def active(quick: bool) -> Iterator[Row]:
+    """What it costs to hold against a server that lies: the peer is the same session against a curious one."""
+    n, d, t = (8, 1000, 6) if quick else (100, 100_000, 67)
+    params = SecAggParams.complete(n, 24, d, 8, t)
+    for drop in (0.0, 0.1 if not quick else 0.125):
+        curious = run_session(params, drop)
+        ours = run_session(replace(params, adversary=Adversary.ACTIVE, colluders=n // 3), drop)
+        what = f"n={n} d={d} t={t} drop={drop:.0%}, against an active server"
+        yield Row(f"client {what}", ours.client.core, curious.client.core, "s", "peer: a curious one")
+        yield Row(f"server {what}", ours.server.core, curious.server.core, "s", "peer: a curious one")
+    mine, theirs = (sum(each.up.values()) + sum(each.down.values()) for each in (ours, curious))
+    yield Row(f"bytes of a client {what}", mine / 1e3, theirs / 1e3, "kB", "peer: a curious one; up and down")
 
 
 def transfer(quick: bool) -> Iterator[Row]:
@@ -201,6 +216,7 @@ CASES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "flower": flower,
     "large": large,
     "sparse": sparse,
+    "active": active,
     "bytes": transfer,
     "primitives": primitives,
 }

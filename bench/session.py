@@ -22,8 +22,9 @@ from arithmetic.residues import word_type
 from secagg.client.r0_advertise_keys import advertise_keys
 from secagg.client.r1_share_keys import share_keys
 from secagg.client.r2_masked_input import mask_input
+from secagg.client.r3_consistency_check import sign_survivors
 from secagg.client.r4_unmasking import reveal_shares
-from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors
+from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSignatures, AwaitingSurvivors
 from secagg.masks import Residues
 from secagg.messages import (
     CohortAnnounced,
@@ -33,15 +34,22 @@ from secagg.messages import (
     SharesDelivered,
     SharesRevealed,
     SharesSealed,
+    SurvivorsAnnounced,
+    SurvivorsSigned,
     UnmaskingRequested,
 )
 from secagg.params import SecAggParams, Session
+from secagg.primitives import SigningKey
+from secagg.roster import Member, Roster
 from secagg.server.r0_advertise_keys import KeyCollection
 from secagg.server.r1_share_keys import ShareCollection
 from secagg.server.r2_masked_input import InputCollection
+from secagg.server.r3_consistency_check import SignatureCollection
+from secagg.signatory import Signatory
 
 MODEL, CONFIG = b"m" * 32, b"c" * 32
 ROUNDS = ("r0", "r1", "r2", "r4")
+ACTIVE_ROUNDS = ("r0", "r1", "r2", "r3", "r4")
 Requests = dict[int, bytes | memoryview]
 Vector = Callable[[SecAggParams], Residues]
 _CHECKED_AT_ONCE = 1 << 16
@@ -105,17 +113,21 @@ class Server:
     Args:
         params: of the session; clients 1..cohort are invited.
         repeat: numbers of threads with which the unmasking is done again on a copy, beside the account.
+        roster: in an active session.
 
     Attributes:
         unmasking: number of threads -> what the repeated unmasking took.
     """
 
-    def __init__(self, params: SecAggParams, repeat: Sequence[int] = ()) -> None:
+    def __init__(
+        self, params: SecAggParams, repeat: Sequence[int] = (), roster: Roster | None = None
+    ) -> None:
         self.params = params
         self.spent = Spent()
         self.unmasking: dict[int, Spent] = defaultdict(Spent)
         self._repeat = repeat
-        self._due: Any = KeyCollection(Session(os.urandom(32), 1, params), range(1, params.cohort + 1))
+        session, clients = Session(os.urandom(32), 1, params), range(1, params.cohort + 1)
+        self._due: Any = KeyCollection(session, clients, roster)
 
     def begin(self) -> Requests:
         """The same invitation for everybody."""
@@ -132,6 +144,8 @@ class Server:
                     shares.receive(client, SharesSealed.from_bytes(data))
                 case InputCollection() as inputs:
                     inputs.receive(client, InputMasked.from_bytes(data, self.params))
+                case SignatureCollection() as signatures:
+                    signatures.receive(client, SurvivorsSigned.from_bytes(data))
                 case recovery:
                     recovery.receive(client, SharesRevealed.from_bytes(data))
 
@@ -143,9 +157,15 @@ class Server:
                 case KeyCollection() as keys:
                     self._due, messages = keys.close(MODEL, CONFIG)
                     return {client: message.to_bytes() for client, message in messages.items()}
-                case ShareCollection() | InputCollection() as collection:
-                    self._due, messages = collection.close()
+                case InputCollection() as inputs if self.params.is_active:
+                    self._due, messages = inputs.close_active()
+                    return _same(messages)
+                case ShareCollection() as shares:
+                    self._due, messages = shares.close()
                     return {client: message.to_bytes() for client, message in messages.items()}
+                case InputCollection() | SignatureCollection() as collection:
+                    self._due, messages = collection.close()
+                    return _same(messages)
         for threads in self._repeat:
             again = deepcopy(self._due)
             with self.unmasking[threads].timed():
@@ -162,10 +182,18 @@ class Client:
     Args:
         vector: makes its input, from the session's parameters, when it is due; ones by default.
         model, config: digests of what it is shown.
+        signatory: its place in the roster, in an active session.
     """
 
-    def __init__(self, vector: Vector | None = None, model: bytes = MODEL, config: bytes = CONFIG) -> None:
+    def __init__(
+        self,
+        vector: Vector | None = None,
+        model: bytes = MODEL,
+        config: bytes = CONFIG,
+        signatory: Signatory | None = None,
+    ) -> None:
         self.spent = Spent()
+        self._signatory = signatory
         self._vector, self._digests = vector or _ones, (model, config)
         self._state: Any = None
 
@@ -178,14 +206,19 @@ class Client:
         return sent
 
     def _step(self, data: bytes | memoryview, vector: Residues | None) -> tuple[object, Any]:
+        signatory = self._signatory
         match self._state:
             case AwaitingCohort() as state:
-                return share_keys(state, CohortAnnounced.from_bytes(data), *self._digests, os.urandom)
+                announced = CohortAnnounced.from_bytes(data)
+                return share_keys(state, announced, *self._digests, os.urandom, signatory)
             case AwaitingShares() as state if vector is not None:
                 return mask_input(state, SharesDelivered.from_bytes(data, state.advertised), vector)
-            case AwaitingSurvivors() as state:
-                return reveal_shares(state, UnmaskingRequested.from_bytes(data, state.advertised), os.urandom)
-        return advertise_keys(Invitation.from_bytes(data), os.urandom)
+            case AwaitingSurvivors() as state if signatory is not None:
+                return sign_survivors(state, SurvivorsAnnounced.from_bytes(data, state.advertised), signatory)
+            case AwaitingSurvivors() | AwaitingSignatures() as state:
+                request = UnmaskingRequested.from_bytes(data, state.advertised)
+                return reveal_shares(state, request, os.urandom, signatory)
+        return advertise_keys(Invitation.from_bytes(data), os.urandom, signatory)
 
 
 @dataclass
@@ -218,14 +251,16 @@ def run_session(
         params: of the session.
         drop: fraction of clients, 0..1.
         server: the server's side; None for one in this process.
-        client: makes one client's side.
+        client: makes one client's side, in a curious session.
         seed: picks who drops.
     """
-    server = server or Server(params)
-    clients = {index: client() for index in range(1, params.cohort + 1)}
+    places = _places(params.cohort) if params.is_active else {}
+    server = server or Server(params, roster=places[1].roster if places else None)
+    everybody = range(1, params.cohort + 1)
+    clients = {at: Client(signatory=places[at]) if places else client() for at in everybody}
     gone = set(random.Random(seed).sample(list(clients), int(params.cohort * drop)))
     account, requests = Account(), server.begin()
-    for protocol_round in ROUNDS:
+    for protocol_round in ACTIVE_ROUNDS if params.is_active else ROUNDS:
         account.down[protocol_round] = max(map(len, requests.values()))
         account.up[protocol_round] = 0
         for index, data in sorted(requests.items()):
@@ -239,6 +274,19 @@ def run_session(
     total = sum((party.spent for party in clients.values()), Spent())
     account.client = Spent(total.wall / len(clients), total.core / len(clients))
     return account
+
+
+def _places(cohort: int) -> dict[int, Signatory]:
+    """A place in one roster for each client."""
+    keys = [SigningKey.generate(os.urandom) for _ in range(cohort)]
+    members = (Member(f"client-{at}", key.public) for at, key in enumerate(keys))
+    roster = Roster("bench", 1, 0, tuple(members))
+    return {at: Signatory.of(roster, key) for at, key in enumerate(keys, start=1)}
+
+
+def _same(messages: dict[int, Any]) -> Requests:
+    """One message for everybody, written once."""
+    return dict.fromkeys(messages, next(iter(messages.values())).to_bytes())
 
 
 def _ones(params: SecAggParams) -> Residues:

@@ -54,6 +54,7 @@ class KeyCollection(Collection):
         self._origin = Origin(ahead or session.identifier, bool(ahead))
         self._keys: dict[int, PublicKeys] = {}
         self._credentials: dict[int, Credential] = {}
+        self._seen: set[int] = set()
         self._known: set[bytes] = set()
 
     @property
@@ -92,11 +93,12 @@ class KeyCollection(Collection):
                 f"client {client} did not sign its keys; give its node an identity key and the roster"
             )
         check_vouched(roster, message.keys, credential, self._origin)
-        if any(credential.member == other.member for other in self._credentials.values()):
+        if credential.member in self._seen:
             raise NotAuthentic(
                 f"client {client} is member {credential.member} of the roster, who is here already"
             )
         self._credentials[client] = credential
+        self._seen.add(credential.member)
 
     def close(
         self, model_digest: bytes, config_digest: bytes

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.launched import ROOT
 
-ROWS = {"flower": 4, "large": 4, "sparse": 3, "bytes": 4, "primitives": 11}
+ROWS = {"flower": 4, "large": 4, "sparse": 3, "active": 5, "bytes": 4, "primitives": 11}
 
 
 @pytest.mark.parametrize("case", ROWS)
