@@ -15,7 +15,11 @@ _CUT = "the server was killed and not resumed, or lines were cut off"
 
 @dataclass
 class ServerSession:
-    """What the server wrote of a session."""
+    """What the server wrote of a session.
+
+    Attributes:
+        interrupted: the server was stopped before it had ended, or before its round had.
+    """
 
     opened: SessionOpened
     sharers: Sharers | None = None
@@ -74,7 +78,8 @@ class ServerAccount:
             return self._end_round(entry)
         if isinstance(entry, Resumed):
             for session in self.sessions.values():
-                session.interrupted |= session.end is None
+                again = session.opened.server_round >= entry.server_round
+                session.interrupted |= again or session.end is None
             return ""
         if not isinstance(entry, Sharers | Survivors | Summed | Failed):
             return f"a {entry.kind} is no line of a server"

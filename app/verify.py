@@ -48,17 +48,16 @@ def read(server: Sequence[tuple[Document, ...]], nodes: Sequence[tuple[Document,
     """Whether every line of every file holds; nothing else is worth judging where one does not."""
     found = []
     for chain in (*server, *nodes):
+        found += [Finding(Verdict.FAILS, "lines", fault) for fault in faults_of(chain)]
         for document in chain:
             key = document.opened.key if document.opened else ""
             by = f"signed by {key[:16]}" if key else "chained, and signed by nobody"
-            text = f"{document.name}: {len(document.reading.lines) + 1} lines, {by}"
-            found.append(Finding(Verdict.HOLDS, "lines", text))
-            if document.opened and document.opened.before and document is chain[0]:
-                text = (
-                    f"{document.name} follows a file that was put aside and is not among these; look for it"
-                )
-                found.append(Finding(Verdict.NOTE, "lines", text))
-        found += [Finding(Verdict.FAILS, "lines", fault) for fault in faults_of(chain)]
+            if not document.reading.fault:
+                text = f"{document.name}: {len(document.reading.lines) + 1} lines, {by}"
+                found.append(Finding(Verdict.HOLDS, "lines", text))
+        if chain[0].opened and chain[0].opened.before:
+            text = f"{chain[0].name} follows a file that was put aside and is not among these; look for it"
+            found.append(Finding(Verdict.NOTE, "lines", text))
     if len(server) != 1:
         text = "the server's transcripts do not follow from each other; name those of one run"
         found.append(Finding(Verdict.FAILS, "lines", text))
@@ -187,7 +186,14 @@ def _survivors(evidence: Evidence) -> Iterator[str]:
 
 
 def _shares(evidence: Evidence) -> Iterator[str]:
-    """Each node that the server heard revealed, once, one share a peer."""
+    """Each node that the server heard revealed, once, one share a peer; and there were enough to unmask."""
+    for session in evidence.server.sessions.values():
+        params, end = session.opened.params, session.sum
+        if end and params.is_complete and len(end.revealed) < params.threshold:
+            yield (
+                f"{evidence.server.name}, session {short(session.opened.session)}: {len(end.revealed)} clients "
+                f"revealed shares, and {params.threshold} rebuild a secret"
+            )
     for witness in evidence.witnesses:
         revealed, end = witness.told.revealed, witness.server.sum
         if revealed is None:
