@@ -1,5 +1,5 @@
-"""The command line: `run` starts one simulated run, `keys` lists the run configuration, `ledger` says what
-was spent, `verify` what transcripts prove.
+"""The command line: `run` starts one simulated run, `resume` continues one, `keys` lists the run configuration,
+`ledger` says what was spent, `verify` what transcripts prove.
 
 This module decides options and what goes to which stream; it refuses to start anything before the
 configuration has been checked. A user's mistake is one line on standard error and exit code 2.
@@ -16,6 +16,8 @@ import typer
 from app.config import FIELDS, RunConfig, allowed, defaults, parse_overrides
 from app.launcher import Event, Request, launch
 from app.progress import Progress
+from app.resuming import continued
+from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -26,26 +28,48 @@ def chorus() -> None:
     """Private federated learning on Flower: the server sees masked sums only."""
 
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("-c", "--set", metavar="KEY=VALUE", help="Override a key; may be repeated."),
+]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep Flower's working files.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print events as JSON lines, nothing else.")]
+
+
 @app.command()
 def run(
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("-c", "--set", metavar="KEY=VALUE", help="Override a key; may be repeated."),
-    ] = None,
+    settings: Settings = None,
     drops: Annotated[
         list[str] | None,
         typer.Option("--drop", metavar="SPEC", help="Clients vanish, e.g. 2@r2:round3; may be repeated."),
     ] = None,
     runs_dir: Annotated[Path, typer.Option(help="Where runs are written.")] = Path("runs"),
-    keep: Annotated[bool, typer.Option("--keep", help="Keep Flower's working files.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events as JSON lines, nothing else.")
-    ] = False,
+    keep: Keep = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train once with simulated clients on this machine."""
     config = configuration(settings or [], drops or [])
-    progress = Progress(config.rounds)
+    _launch(Request(config, runs_dir, keep), quiet, as_json)
+
+
+@app.command()
+def resume(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of the run, such as runs/<id>.")],
+    settings: Settings = None,
+    keep: Keep = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Continue a simulated run from its last checkpoint, with the configuration it began with."""
+    directory = RunDirectory(path.absolute())
+    config = continued(directory, parse_overrides(settings or []))
+    _launch(Request(config, path.parent, keep), quiet, as_json)
+
+
+def _launch(request: Request, quiet: bool, as_json: bool) -> None:
+    progress = Progress(request.config.rounds)
 
     def say(line: str) -> None:
         if not as_json:
@@ -58,7 +82,7 @@ def run(
             for line in progress.lines(event):
                 say(line)
 
-    raise typer.Exit(launch(Request(config, runs_dir, keep), say, show_event))
+    raise typer.Exit(launch(request, say, show_event))
 
 
 @app.command()
@@ -118,7 +142,11 @@ def configuration(settings: list[str], drops: list[str]) -> RunConfig:
     specs = [*([overrides["drop"]] if overrides.get("drop") else []), *drops]
     if specs:
         overrides["drop"] = ",".join(specs)
-    return RunConfig.parse(overrides)
+    config = RunConfig.parse(overrides)
+    if not config.data_path:
+        return config
+    # In full: the run may be continued from another working directory.
+    return config.model_copy(update={"data_path": str(Path(config.data_path).expanduser().absolute())})
 
 
 def main() -> int:

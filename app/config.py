@@ -82,7 +82,7 @@ def allowed(key: str) -> str:
     if key == "task":
         return "digits, mnist, digits_hog, mnist_hog or a dotted module path"
     if key == "drop":
-        return "a comma list of COUNT@r0|r1|r2|r4:roundN"
+        return "a comma list of COUNT@r0|r1|r2|r3|r4:roundN"
     field = FIELDS[key]
     if get_origin(field.annotation) is Literal:
         values = [str(value) for value in get_args(field.annotation)]
@@ -180,13 +180,18 @@ def _check_texts(config: RunConfig) -> None:
     if not _DEVICE.match(config.device):
         raise ConfigError(_wrong("device", config.device))
     for key, text in (
-        ("data-path", config.data_path),
-        ("run-dir", config.run_dir),
+        ("data-path", config.data_path), ("run-dir", config.run_dir), ("resume", config.resume),
         ("roster", config.roster),
-    ):
+    ):  # fmt: skip
         if "\x00" in text or "\n" in text:
             raise ConfigError(f"{key} = {_shown(text)} cannot be used; a path has no such character")
-    parse_drops(config.drop)
+    drops = parse_drops(config.drop)
+    if (
+        any(drop.protocol_round == "r3" for drop in drops)
+        and config.adversary != "active"
+        and not config.roster
+    ):
+        raise ConfigError("drop at r3 does nothing in this run; r3 is taken with adversary = active alone")
 
 
 def _check_together(config: RunConfig) -> None:
@@ -207,4 +212,9 @@ def _check_together(config: RunConfig) -> None:
     if config.proximal_mu > 0 and config.strategy != "fedprox":
         raise ConfigError(
             f"proximal-mu = {config.proximal_mu} needs strategy = fedprox, not {config.strategy}"
+        )
+    if config.rounding == "nearest" and config.privacy != "none":
+        raise ConfigError(
+            f"rounding = nearest cannot be used with privacy = {config.privacy}, whose noise no two runs share; "
+            "leave rounding = stochastic"
         )

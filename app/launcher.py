@@ -11,6 +11,8 @@ seconds before the first line.
 """
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +37,7 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 _EXIT_OF_CODE: Final = {"CONFIG": 2, "ENV": 4} | dict.fromkeys(
     ("FORMAT", "AUTH", "STATE", "VIEW", "POLICY", "CRYPTO", "SHARE", "RANGE", "QUORUM"), 3
 )
+_TYPED: Final = re.compile(rf"\b({'|'.join(_EXIT_OF_CODE)}): .+")
 _GRACE: Final = 5.0
 # Flower needs seconds to take Ray down before it calls a run finished; a failed run needs no status.
 _LAST_WORDS: Final = {"run_finished": 60.0, "run_failed": 3.0}
@@ -64,7 +67,7 @@ class Outcome:
 class Request:
     """What the command line asked for, checked."""
 
-    config: RunConfig
+    config: RunConfig  # its key `resume`: the run that is continued
     runs_dir: Path
     keep: bool = False
     app: Path = REPOSITORY
@@ -83,11 +86,15 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
     """
     adopt_orphans()
     _raise_on_signals()
+    directory: RunDirectory | None = None
     try:
         workers = plan(request.config.device, request.config.clients)
         directory = _directory(request)
         say(f"run {directory.id} in {_near(directory.path)}")
-        outcome = _supervise(request, directory, workers, show_event)
+        with directory.at_work(directory.log):
+            if request.config.resume:
+                _take_over(directory, request.config)
+            outcome = _supervise(request, directory, workers, show_event)
     except Stopped as stopped:
         _ignore_signals()
         outcome = Outcome(stopped.exit_code, error="stopped; nothing of the run is left running")
@@ -104,7 +111,22 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
         print(outcome.error, file=sys.stderr)
     if left:
         print(f"ENV: processes {left} could not be ended; end them by hand", file=sys.stderr)
+    if directory and _worth_continuing(directory, outcome):
+        print(f"continue: .venv/bin/python -m app resume {_near(directory.path)}", file=sys.stderr)
     return outcome.exit_code
+
+
+def _take_over(directory: RunDirectory, config: RunConfig) -> None:
+    """Make a run that is not going ready to go on, even where its launcher was killed."""
+    with directory.at_work(directory.events):  # a server outlives a launcher that was killed
+        directory.record(config)
+        shutil.rmtree(directory.path / "flower", ignore_errors=True)
+
+
+def _worth_continuing(directory: RunDirectory, outcome: Outcome) -> bool:
+    """Not where the configuration is the trouble, or the run itself has come to its end."""
+    ended = directory.last_word().get("event") == "run_finished"
+    return outcome.exit_code not in (0, _EXIT_OF_CODE["CONFIG"]) and directory.has_checkpoint and not ended
 
 
 def _supervise(
@@ -113,12 +135,13 @@ def _supervise(
     workers: Workers,
     show_event: Callable[[Event], None],
 ) -> Outcome:
+    told = Tail(directory.events, directory.events.stat().st_size if directory.events.exists() else 0)
     with superlink.temporary_home(directory.path, keep=request.keep) as home:
         env = superlink.environment(home, os.environ)
         flower = Flower(request.app, request.config, home, env, directory, workers)
         try:
             link = superlink.start(home, directory.log, env)
-            last = _follow(flower.run(), link, directory, show_event)
+            last = _follow(flower.run(), link, told, directory.log, show_event)
             status, details = flower.status()
         finally:
             # Before the folders go: Ray and SuperLink would write them anew.
@@ -146,6 +169,9 @@ def judge(last: Event, status: str, details: str, directory: RunDirectory, confi
             return Outcome(_EXIT_OF_CODE.get(code, 1), error=line)
         case "run_finished" if status == "finished:completed":
             return Outcome(0, tuple(_closing(last, directory, config)))
+    typed = _TYPED.search(details)
+    if typed and not last:  # the last word did not get onto the disk, or the run was refused before its first
+        return Outcome(_EXIT_OF_CODE[typed[1]], error=printable(typed[0]))
     if not status:
         reason = f"Flower did not take the run: {printable(details)}; details are in {log}"
     else:
@@ -179,11 +205,11 @@ def _closing(last: Event, directory: RunDirectory, config: RunConfig) -> list[st
 def _follow(
     flwr_run: subprocess.Popen[bytes],
     link: subprocess.Popen[bytes],
-    directory: RunDirectory,
+    tail: Tail,
+    log: Path,
     show_event: Callable[[Event], None],
 ) -> Event:
     """Show events until `flwr run` has ended; the last word of the run, or an empty mapping."""
-    tail = Tail(directory.events)
     last: Event = {}
     give_up = float("inf")
     while True:
@@ -197,11 +223,13 @@ def _follow(
         if ended or time.monotonic() > give_up:
             return last
         if link.poll() is not None:
-            raise SetupError(f"Flower's SuperLink ended in mid-run; why is in {_near(directory.log)}")
+            raise SetupError(f"Flower's SuperLink ended in mid-run; why is in {_near(log)}")
         time.sleep(0.05)
 
 
 def _directory(request: Request) -> RunDirectory:
+    if request.config.resume:
+        return RunDirectory.open(Path(request.config.resume))
     if request.config.run_dir:
         return RunDirectory.at(Path(request.config.run_dir).expanduser(), request.config)
     return RunDirectory.create(request.runs_dir, request.config)

@@ -60,11 +60,11 @@ def terms_of(config: RunConfig) -> PrivacyTerms:
 
 
 _EXAMPLE = frozenset({"noise-multiplier", "clipping-norm"})
-_CLIENT = frozenset({"client-noise-multiplier", "client-clipping-norm", "clipping-quantile", "colluders"})
+_CLIENT = frozenset({"client-noise-multiplier", "client-clipping-norm", "clipping-quantile"})
 _KEYS: Mapping[PrivacyMode, frozenset[str]] = {
     PrivacyMode.NONE: frozenset(),
     PrivacyMode.LOCAL: _EXAMPLE,
-    PrivacyMode.DISTRIBUTED: _EXAMPLE | {"sampling-probability", "expected-batch", "colluders"},
+    PrivacyMode.DISTRIBUTED: _EXAMPLE | {"sampling-probability", "expected-batch"},
     PrivacyMode.CLIENT: _CLIENT,
     PrivacyMode.LOCAL_CLIENT: _EXAMPLE | _CLIENT,
 }
@@ -122,7 +122,10 @@ def planned(config: RunConfig, terms: PrivacyTerms, params: SecAggParams) -> lis
     """
     said = []
     if terms.mode.is_local:
-        target = f"at most {terms.epsilon:g} by RDP" if terms.epsilon else "as each client's ledger says"
+        kept = (
+            terms.epsilon and terms.rounds <= config.rounds
+        )  # more than that were asked of a run that was resumed
+        target = f"at most {terms.epsilon:g} by RDP" if kept else "as each client's ledger says"
         said.append(f"example-level, against everyone, by each client's own account: epsilon {target}")
     if terms.mode.shares_noise:
         releases = releases_of(terms, *plans_of(terms, params, config.max_examples), terms.rounds)

@@ -66,6 +66,15 @@ class Progress:
             f"neighbours {graph}, modulus 2^{_text(event, 'modulus_bits')}"
         ]
 
+    def _resumed(self, event: Event) -> list[str]:
+        return [*self._started(event), f"continued after server round {_text(event, 'server_round')}"]
+
+    def _refused_checkpoint(self, event: Event) -> list[str]:
+        return [f"not used: {_reason(event)}"]
+
+    def _failed_checkpoint(self, event: Event) -> list[str]:
+        return [f"{_INDENT}{_reason(event)}"]
+
     def _privacy(self, event: Event) -> list[str]:
         return [f"privacy, planned: {str(sentence)[:600]}" for sentence in _ids(event, "sentences")]
 
@@ -141,6 +150,9 @@ class Progress:
 
 _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "run_started": Progress._started,
+    "run_resumed": Progress._resumed,
+    "checkpoint_refused": Progress._refused_checkpoint,
+    "checkpoint_failed": Progress._failed_checkpoint,
     "privacy_planned": Progress._privacy,
     "cohort_ready": Progress._cohort,
     "protocol_round": Progress._protocol_round,

@@ -1,34 +1,38 @@
 """The run directory: what one run leaves behind, and the only door through which it is written.
 
-`runs/<id>/` holds `config.toml`, `events.jsonl`, `metrics.jsonl`, `model.safetensors` and
+`runs/<id>/` holds `config.toml`, `events.jsonl`, `metrics.jsonl`, `model.safetensors`, `checkpoints/` and
 `superlink.log`. This module decides the names, that a line is written whole and at once, that a
 model is there entirely or not at all, and that nothing but plain JSON gets in: ids, counts and
 short texts. It refuses to know what an event means, and it refuses bytes, arrays and integers of
 more than 64 bits, for that is what a secret looks like.
 """
 
+import contextlib
 import json
-import math
+import logging
 import os
 import secrets
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import tomli_w
 
 from app.config import RunConfig
+from app.durable import held, write_whole
+from app.plain_json import plain
 from arithmetic.errors import ConfigError, SetupError
 
 if TYPE_CHECKING:
     import numpy as np
 
-_LONGEST_TEXT: Final = 500
-_DEEPEST: Final = 8
+_MOST_UNWRITTEN: Final = 10_000
+_WORDS: Final = ("run_started", "run_resumed", "run_finished", "run_failed")
+_log = logging.getLogger("chorus.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,9 @@ class RunDirectory:
     """A directory that exists; `path` is absolute."""
 
     path: Path
+    _unwritten: list[tuple[Path, Mapping[str, object]]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def create(cls, root: Path, config: RunConfig) -> Self:
@@ -76,16 +83,66 @@ class RunDirectory:
 
     @classmethod
     def _make(cls, path: Path, config: RunConfig) -> Self:
-        # Without run-dir, so that the file can be given to the next run as it stands.
-        table = config.table() | {"run-dir": ""}
+        made = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / "config.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
         except OSError as error:
-            raise SetupError(
-                f"run directory {path} cannot be written ({error.strerror}); name another one with --runs-dir"
-            ) from None
-        return cls(path)
+            raise made._not_written(error) from None
+        made.record(config)
+        return made
+
+    def record(self, config: RunConfig) -> None:
+        """Write config.toml.
+
+        Raises:
+            SetupError: the folder cannot be written.
+        """
+        # Without the run's place, so that the file can be given to the next run as it stands.
+        table = config.table() | {"run-dir": "", "resume": ""}
+        try:
+            write_whole(self.path / "config.toml", tomli_w.dumps(table).encode())
+        except OSError as error:
+            raise self._not_written(error) from None
+
+    def recorded(self) -> RunConfig:
+        """What config.toml says.
+
+        Raises:
+            ConfigError: there is no run here, or not one that this version can read.
+        """
+        try:
+            table = tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
+            return RunConfig.parse(table)
+        except OSError:
+            why = "it has no config.toml"
+        except (ValueError, ConfigError) as error:
+            why = f"its config.toml cannot be used: {error}"
+        raise ConfigError(f"{self.path} holds no run: {why}; name the directory of one, such as runs/<id>")
+
+    @contextlib.contextmanager
+    def at_work(self, mark: Path) -> Iterator[None]:
+        """Be the one process at work on this run.
+
+        Args:
+            mark: what is held: `log` by the launcher, `events` by the server.
+
+        Raises:
+            ConfigError: another process is.
+            SetupError: the folder cannot be written.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                alone = stack.enter_context(held(mark))
+            except OSError as error:
+                raise self._not_written(error) from None
+            if not alone:
+                raise ConfigError(f"run {self.id} is still going; wait for its end, or stop it first")
+            yield
+
+    def _not_written(self, error: OSError) -> SetupError:
+        return SetupError(
+            f"run directory {self.path} cannot be written ({error.strerror}); name another one with --runs-dir"
+        )
 
     @property
     def id(self) -> str:
@@ -107,13 +164,37 @@ class RunDirectory:
         """The latest global model."""
         return self.path / "model.safetensors"
 
+    def transcript(self, flower_run: int) -> Path:
+        """The server's transcript of one Flower run; a resumed run has another."""
+        return self.path / "transcripts" / f"server-{flower_run}.jsonl"
+
     @property
     def log(self) -> Path:
         """What Flower and Ray said."""
         return self.path / "superlink.log"
 
+    @property
+    def checkpoints(self) -> Path:
+        """One file for each of the last server rounds (`app.checkpoint`)."""
+        return self.path / "checkpoints"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is any, usable or not."""
+        return any(self.checkpoints.glob("*.checkpoint"))
+
+    def last_word(self) -> dict[str, Any]:
+        """The last event that says how the run stands; empty when there is none."""
+        last: dict[str, Any] = {}
+        for event in read_lines(self.events):
+            if event.get("event") in _WORDS:
+                last = event
+        return last
+
     def emit(self, event: str, **fields: object) -> None:
         """Append one line to events.jsonl; a `round_finished` goes to metrics.jsonl as well.
+
+        A line that the disk does not take waits for the next one: no event costs a run.
 
         Args:
             event: its name.
@@ -123,10 +204,17 @@ class RunDirectory:
         Raises:
             TypeError: not plain JSON, such as bytes, an array or an integer above 64 bits.
         """
-        line = {"time": time.time(), "event": event} | {k: _plain(v) for k, v in fields.items()}
-        _append(self.events, line)
+        line = {"time": time.time(), "event": event} | {k: plain(v) for k, v in fields.items()}
+        self._unwritten.append((self.events, line))
         if event == "round_finished":
-            _append(self.metrics, line)
+            self._unwritten.append((self.metrics, line))
+        del self._unwritten[:-_MOST_UNWRITTEN]
+        try:
+            while self._unwritten:
+                _append(*self._unwritten[0])
+                del self._unwritten[0]
+        except OSError as error:
+            _log.warning("ENV: event %s waits: %s", event, error.strerror)
 
     def save_model(self, tensors: "Mapping[str, np.ndarray]") -> Path:
         """Write model.safetensors (temporary file, fsync, rename): no reader sees half a model.
@@ -136,25 +224,21 @@ class RunDirectory:
 
         Returns:
             The path of the file.
+
+        Raises:
+            SetupError: it cannot be written; the earlier one, if any, stands.
         """
         import numpy as np
         from safetensors.numpy import save
 
-        data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
-        temporary = self.path / f".model-{os.getpid()}.tmp"
+        data = save({name: np.asarray(array, order="C") for name, array in tensors.items()})
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.model)
-        finally:
-            temporary.unlink(missing_ok=True)
-        directory = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            write_whole(self.model, data)
+        except OSError as error:
+            raise SetupError(
+                f"the final model cannot be written to {self.model} ({error.strerror}); make room there, then "
+                "continue the run from its checkpoint"
+            ) from None
         return self.model
 
 
@@ -192,35 +276,3 @@ def _append(path: Path, line: Mapping[str, object]) -> None:
             data = data[os.write(descriptor, data) :]
     finally:
         os.close(descriptor)
-
-
-def _plain(value: object, depth: int = 0) -> object:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return value[:_LONGEST_TEXT]
-    if isinstance(value, Integral):
-        return _small(int(value))
-    if isinstance(value, Real):
-        return float(value) if math.isfinite(value) else None
-    if depth < _DEEPEST:
-        if isinstance(value, Mapping):
-            return {_key(k): _plain(v, depth + 1) for k, v in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            items = sorted(value) if isinstance(value, set | frozenset) else value
-            return [_plain(item, depth + 1) for item in items]
-    raise TypeError(f"a {type(value).__name__} must not enter the run directory: plain JSON only")
-
-
-def _key(key: object) -> str:
-    if isinstance(key, str):
-        return key[:_LONGEST_TEXT]
-    if not isinstance(key, bool) and isinstance(key, Integral):
-        return str(_small(int(key)))
-    raise TypeError(f"a {type(key).__name__} cannot be a key in the run directory")
-
-
-def _small(number: int) -> int:
-    if abs(number) >= 2**64:
-        raise TypeError("an integer above 64 bits must not enter the run directory")
-    return number

@@ -106,6 +106,10 @@ class RunKeys(BaseModel):
         le=2**31,
         description="largest weight of a client; more is clamped, counted",
     )
+    rounding: Literal["stochastic", "nearest"] = Field(
+        default="stochastic",
+        description="of an update's coordinate: unbiased, or the same in every run (not with privacy)",
+    )
     min_cohort: int = Field(
         default=3, ge=3, le=100_000, description="fewest survivors of a group whose sum is unmasked"
     )
@@ -152,3 +156,6 @@ class RunKeys(BaseModel):
     central_test: bool = Field(default=True, description="judge each model on the task's public test set")
     drop: str = Field(default="", description="clients that vanish, to see recovery: 2@r2:round3,...")
     run_dir: str = Field(default="", description="where the run is written; empty is runs/<id>")
+    resume: str = Field(
+        default="", description="directory of a run, on the server, that is to be continued (docs/resume.md)"
+    )

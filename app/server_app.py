@@ -1,21 +1,24 @@
 """The ServerApp: composition root of the server's side.
 
-Decides: how a checked run configuration becomes model, inner strategy, sessions and a run directory; and
-that a failed run raises, since raising is the only way Flower reports a failure.
+Decides: how a checked run configuration becomes model, inner strategy, sessions and a run directory, or goes on in one
+that is there; and that a failed run raises, since raising is the only way Flower reports a failure.
 Refuses to know: the protocol (`strategies`), training (`clients`).
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 
-from app.config import RunConfig
+from app.checkpoint import Checkpoints
+from app.config import RunConfig, defaults
 from app.inner_strategy import inner_strategy
 from app.privacy import modulus_bits, planned, terms_of, update_per_sum
+from app.resuming import continued
 from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError, ConfigError
 from arithmetic.layout import VectorSpec
@@ -23,8 +26,10 @@ from clients.identity import load_roster
 from clients.tasks import DataSource, Task, load_task
 from privacy.terms import PrivacyMode
 from secagg.roster import Roster
+from strategies.chronicle import Chronicle
 from strategies.secure_aggregation import SecureAggregation
 from strategies.settings import Deadlines, Settings
+from wire.transcript import Transcript
 
 app = ServerApp()
 
@@ -33,15 +38,26 @@ CentralTest = Callable[[int, ArrayRecord], MetricRecord | None]
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the whole job; raises a one-line error when it failed."""
-    config = RunConfig.parse(context.run_config)
-    directory = _directory(config)
+    """Run the whole job, or what is left of it; raises a one-line error when it failed."""
+    asked = RunConfig.parse(context.run_config)
+    try:
+        directory = _directory(asked)
+        with directory.at_work(directory.events):
+            config = _resumed(directory, asked) if asked.resume else asked
+            with Transcript.open(directory.transcript(context.run_id), None) as transcript:
+                _run(grid, config, directory, Chronicle(str(context.run_id), transcript.append))
+    except ChorusError as error:
+        raise RuntimeError(error.line) from None
+
+
+def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle) -> None:
+    """The run, and its last word."""
     started = time.monotonic()
     try:
-        result, rounds = _train(grid, config, directory)
+        result, rounds = _train(grid, config, directory, chronicle)
     except ChorusError as error:
         directory.emit("run_failed", code=error.code, reason=str(error))
-        raise RuntimeError(error.line) from None
+        raise
     except Exception as error:
         directory.emit("run_failed", code="ENV", reason=f"{type(error).__name__}: see superlink.log")
         raise
@@ -52,12 +68,15 @@ def main(grid: Grid, context: Context) -> None:
         accuracy=final.get("accuracy"),
         loss=final.get("loss"),
         central_accuracy=central.get("accuracy"),
+        rounds=config.rounds,
         rounds_aggregated=rounds,
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-def _train(grid: Grid, config: RunConfig, directory: RunDirectory) -> tuple[Result, int]:
+def _train(
+    grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle
+) -> tuple[Result, int]:
     """The federated run; the final model is saved, whatever the final evaluation says."""
     from clients.updates import arrays_of, spec_of
 
@@ -70,22 +89,34 @@ def _train(grid: Grid, config: RunConfig, directory: RunDirectory) -> tuple[Resu
         )
     params = settings.params(settings.group_size, spec.tensor_length, 0)
     inner = inner_strategy(config, settings.groups * params.min_survivors)
-    strategy = SecureAggregation(inner, spec, settings, task.metric_names, directory.emit)
-    directory.emit(
-        "run_started", run=directory.id, task=config.task, strategy=config.strategy, clients=config.clients,
-        groups=config.groups, threshold=params.threshold, neighbours=params.neighbours,
-        modulus_bits=params.modulus_bits, parameters=spec.tensor_length, rounds=config.rounds,
-        adversary=params.adversary, roster=settings.roster.fingerprint if settings.roster else "",
-    )  # fmt: skip
-    if settings.privacy.mode is not PrivacyMode.NONE:
-        directory.emit(
-            "privacy_planned", mode=settings.privacy.mode, sentences=planned(config, settings.privacy, params)
-        )
-    initial = ArrayRecord({name: Array(array) for name, array in arrays_of(model).items()})
+    checkpoints = Checkpoints(directory, config)
+    strategy = SecureAggregation(
+        inner, spec, settings, task.metric_names, directory.emit, keep=checkpoints.keep, chronicle=chronicle
+    )
+    arrays, terms = arrays_of(model), settings.privacy
+    facts: dict[str, object] = {
+        "run": directory.id, "task": config.task, "strategy": config.strategy, "clients": config.clients,
+        "groups": config.groups, "threshold": params.threshold, "neighbours": params.neighbours,
+        "modulus_bits": params.modulus_bits, "parameters": spec.tensor_length, "rounds": config.rounds,
+        "adversary": params.adversary, "roster": settings.roster.fingerprint if settings.roster else "",
+    }  # fmt: skip
+    if config.resume:
+        snapshot = checkpoints.latest()
+        spec.check(snapshot.model, "model of the checkpoint")
+        strategy.restore(snapshot)
+        # A lost server round counts, too: the clients may have released what they were charged for.
+        again = strategy.asked - snapshot.server_round
+        arrays, terms = dict(snapshot.model), replace(terms, rounds=terms.rounds + again)
+        facts |= {"server_round": snapshot.server_round, "repeated": again}
+    directory.emit("run_resumed" if config.resume else "run_started", **facts)
+    if terms.mode is not PrivacyMode.NONE:
+        directory.emit("privacy_planned", mode=terms.mode, sentences=planned(config, terms, params))
+    initial = ArrayRecord({name: Array(array) for name, array in arrays.items()})
     central = central_test(task, config, spec) if config.central_test else None
     result = strategy.start(
         grid, initial, config.rounds, train_config=training_record(config), evaluate_fn=central
     )
+    checkpoints.retry()
     directory.save_model({name: array.numpy() for name, array in result.arrays.items()})
     return result, len(strategy.aggregated)
 
@@ -135,7 +166,7 @@ def training_record(config: RunConfig) -> ConfigRecord:
     """The part of a run configuration that travels to the clients (`wire.settings.Assignment`)."""
     keys = (
         "task", "partition", "dirichlet-alpha", "validation-fraction", "data-path", "device", "seed",
-        "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu",
+        "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu", "rounding",
     )  # fmt: skip
     table = config.table()
     return ConfigRecord({key: table[key] for key in keys})
@@ -163,7 +194,21 @@ def central_test(task: Task, config: RunConfig, spec: VectorSpec) -> CentralTest
 
 
 def _directory(config: RunConfig) -> RunDirectory:
-    """The launcher's directory, or a new one below the working directory for a plain `flwr run`."""
+    """The run's that is resumed, the launcher's, or a new one below the working directory for a plain `flwr run`."""
+    if config.resume:
+        directory = RunDirectory(Path(config.resume).absolute())
+        directory.recorded()  # before anything is written there
+        return directory
     if config.run_dir:
         return RunDirectory.open(Path(config.run_dir))
     return RunDirectory.create(Path.cwd() / "runs", config)
+
+
+def _resumed(directory: RunDirectory, asked: RunConfig) -> RunConfig:
+    """The configuration the run goes on with: its own, changed by whatever was asked that is no default."""
+    standard = defaults()
+    config = continued(
+        directory, {key: value for key, value in asked.table().items() if value != standard[key]}
+    )
+    directory.record(config)
+    return config

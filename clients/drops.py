@@ -17,9 +17,9 @@ from typing import Final
 
 from arithmetic.errors import ConfigError, ParameterError
 
-PROTOCOL_ROUNDS: Final = ("r0", "r1", "r2", "r4")
+PROTOCOL_ROUNDS: Final = ("r0", "r1", "r2", "r3", "r4")
 
-_SPEC: Final = re.compile(r"([1-9]\d{0,5})@(r0|r1|r2|r4):round([1-9]\d{0,5})\Z", re.ASCII)
+_SPEC: Final = re.compile(r"([1-9]\d{0,5})@(r0|r1|r2|r3|r4):round([1-9]\d{0,5})\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Drop:
 
 
 def parse_drops(text: str) -> tuple[Drop, ...]:
-    """Read a comma list of `COUNT@r0|r1|r2|r4:roundN`; an empty text is no drop at all.
+    """Read a comma list of `COUNT@r0|r1|r2|r3|r4:roundN`; an empty text is no drop at all.
 
     Raises:
         ConfigError: a spec that does not read; the line names it and shows one that does.
@@ -48,7 +48,7 @@ def _parse(spec: str) -> Drop:
     if match is None:
         shown = spec[:60] if spec.isprintable() else ascii(spec)[:60]
         raise ConfigError(
-            f'drop = "{shown}" cannot be used; it takes COUNT@r0|r1|r2|r4:roundN, such as 2@r2:round3'
+            f'drop = "{shown}" cannot be used; it takes COUNT@r0|r1|r2|r3|r4:roundN, such as 2@r2:round3'
         )
     return Drop(int(match[1]), match[2], int(match[3]))
 
@@ -59,7 +59,7 @@ def vanishes(drops: Iterable[Drop], partition_id: int, protocol_round: str, serv
     Args:
         drops: what `parse_drops` read, in order.
         partition_id: the simulated client, 0 and up.
-        protocol_round: `r0`, `r1`, `r2` or `r4`.
+        protocol_round: `r0`, `r1`, `r2`, `r3` or `r4`.
         server_round: 1 and up.
 
     Raises:

@@ -45,7 +45,7 @@ from wire.scalars import (
     exceeding_key,
     metric_key,
 )  # fmt: skip
-from wire.settings import Assignment, layout_digest
+from wire.settings import Assignment, Rounding, layout_digest
 
 if TYPE_CHECKING:
     from clients.private import PrivateWork
@@ -237,5 +237,11 @@ def _encode(
     codec = FixedPoint(params.modulus_bits, params.cohort, assignment.encoding_bound)
     values *= weight / assignment.max_examples
     # The rounding stream is secret and fresh: its key never leaves this call.
-    encoded = codec.encode(values, KeyStream(os.urandom(32)).read)
+    nearest = assignment.rounding == Rounding.NEAREST
+    encoded = codec.encode(values, _halves if nearest else KeyStream(os.urandom(32)).read)
     return encoded.words, {exceeding_key(at): count for at, count in enumerate(encoded.exceeding)}
+
+
+def _halves(count: int) -> bytes:
+    """One half, as often as `count` bytes hold it, in place of uniform offsets: rounds to the nearest step."""
+    return bytes((0, 0, 0, 0x80)) * (count // 4)

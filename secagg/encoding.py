@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from secagg.errors import MalformedMessage
+from secagg.errors import MalformedMessage, VersionSkew
 
 Buffer = bytes | memoryview
 
@@ -59,7 +59,13 @@ class Reader:
         self._data = memoryview(data)
         self._at = 0
         self._name = name
-        if self.raw(2) != bytes((tag, version)):
+        head = self.raw(2)
+        if head[0] == tag and head[1] != version:
+            raise VersionSkew(
+                f"a {name} message of format {head[1]} came to code of format {version}; install the same version of "
+                "Chorus on the server and on every node"
+            )
+        if head[0] != tag:
             raise MalformedMessage(f"these bytes are not a {name} message of format {version}")
 
     def raw(self, size: int) -> bytes:

@@ -7,6 +7,7 @@ what to do.
       ProtocolError
         OutOfTurn         STATE    a message for a moment that is not now: repeated, skipped, stale
         MalformedMessage  FORMAT   bytes that are not the message they claim to be
+          VersionSkew     VIEW     the message, but of another version of the format
         CohortTooSmall    QUORUM   fewer survivors than the threshold: nobody's fault, nothing is unmasked
         SuspectServer     VIEW     the server showed something that an honest one never shows
         Refused           POLICY   parameters below what this side accepts
@@ -32,6 +33,7 @@ __all__ = [
     "Refused",
     "SuspectServer",
     "Unrecoverable",
+    "VersionSkew",
 ]
 
 
@@ -52,6 +54,12 @@ class MalformedMessage(ProtocolError):
     """Bytes that are not the message they claim to be."""
 
     code = "FORMAT"
+
+
+class VersionSkew(MalformedMessage):
+    """The two sides run versions of the code that do not speak with each other."""
+
+    code = "VIEW"
 
 
 class SuspectServer(ProtocolError):

@@ -11,6 +11,8 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from strategies.errors import CohortIncomplete, StrategyNotSupported
+from strategies.events import Emit
+from strategies.settings import Settings
 
 _LOOK_INTERVAL = 0.2
 _MOST_LOOKS = 3
@@ -42,6 +44,41 @@ def await_cohort(grid: Grid, size: int, deadline: float, known: frozenset[int] =
         f"{len(nodes)} of {size} nodes connected in {deadline:g} s (here: {here}; missing: {away}). Start the "
         f"missing nodes or lower `clients`; simulated: --federation-config num-supernodes={size}"
     )
+
+
+class Attendance:
+    """Who takes part: the whole cohort at first; later whoever is there, as long as the session can succeed.
+
+    Attributes:
+        known: the first cohort; empty before there was one.
+        once_whole: there was one before the run was resumed; the cohort may then begin incomplete.
+    """
+
+    def __init__(self, settings: Settings, emit: Emit) -> None:
+        self.known: frozenset[int] = frozenset()
+        self.once_whole = False
+        self._settings = settings
+        self._emit = emit
+
+    def nodes(self, grid: Grid) -> list[int]:
+        """The nodes of this server round, ascending.
+
+        Raises:
+            CohortIncomplete: too few came before the deadline.
+        """
+        settings, deadline = self._settings, self._settings.cohort_deadline
+        least = min(settings.groups * settings.least, settings.cohort)
+        if self.known:
+            return await_cohort(grid, least, deadline, self.known)
+        try:
+            nodes = await_cohort(grid, settings.cohort, deadline)
+        except CohortIncomplete:
+            if not self.once_whole:
+                raise
+            nodes = await_cohort(grid, least, 0.0)
+        self._emit("cohort_ready", nodes=nodes)
+        self.known = frozenset(nodes)
+        return nodes
 
 
 class FixedCohort(Grid):

@@ -65,13 +65,14 @@ class Course:
 
     Attributes:
         refusals: of the last protocol round: client -> why it was refused.
+        purpose: what the session sums.
     """
 
     def __init__(self, line: Line, session: Session, purpose: Purpose) -> None:
         self.refusals: Mapping[int, str] = {}
         self._line = line
         self._session = session
-        self._purpose = purpose
+        self.purpose = purpose
         self._started = time.monotonic()
         self._completed: dict[ProtocolRound, int] = {}
         self._up = self._down = 0
@@ -108,7 +109,7 @@ class Course:
         self._completed[protocol_round] = collection.heard
         missing = [node for node in collection.missing if node not in refused]
         self._line.emit(
-            "protocol_round", server_round=self._session.server_round, purpose=self._purpose,
+            "protocol_round", server_round=self._session.server_round, purpose=self.purpose,
             protocol_round=protocol_round, asked=len(requests), answered=collection.heard, missing=missing,
             refused={str(node): reason for node, reason in refused.items()}, bytes_up=up, bytes_down=down,
             seconds=round(seconds, 3),

@@ -59,6 +59,13 @@ class Decoder(Protocol):
     def travelling(self) -> Travelling:
         """Keys of the configuration record that make clients encode as `mean` decodes."""
 
+    @property
+    def adapted(self) -> float:
+        """What adapts from one server round to the next: the encoding bound, or the clipping norm."""
+
+    def adapt_to(self, value: float) -> None:
+        """Put back what `adapted` gave."""
+
     def check(self, purpose: Purpose, sums: Sums, survivors: int, params: SecAggParams) -> None:
         """Judge one group's decoded scalars before its sum joins the others'.
 
@@ -108,6 +115,15 @@ class FixedPointDecoder:
         mine = {ENCODING_BOUND: float(self._bound), MAX_EXAMPLES: self._most}
         return mine | privacy_record(self._settings.privacy)
 
+    @property
+    def adapted(self) -> float:
+        """The encoding bound."""
+        return self._bound
+
+    def adapt_to(self, value: float) -> None:
+        """Take an encoding bound."""
+        self._bound = value
+
     def check(self, purpose: Purpose, sums: Sums, survivors: int, params: SecAggParams) -> None:
         """Weights, clamps and magnitudes must fit the number of clients."""
         check_counters(purpose, sums, survivors, self._most, params.tensor_length)
@@ -148,6 +164,19 @@ class NoisySumDecoder:
         """Privacy terms, with the clipping norm as it stands."""
         mine = {ENCODING_BOUND: 1.0, MAX_EXAMPLES: self._settings.max_examples}
         return mine | privacy_record(self._terms)
+
+    @property
+    def adapted(self) -> float:
+        """The clipping norm of a client's whole update."""
+        return self._terms.client_clipping_norm
+
+    def adapt_to(self, value: float) -> None:
+        """Take a clipping norm.
+
+        Raises:
+            ParameterError: no client could clip to it.
+        """
+        self._terms = replace(self._terms, client_clipping_norm=value)
 
     def check(self, purpose: Purpose, sums: Sums, survivors: int, params: SecAggParams) -> None:
         """Every client weighs one, and no other counter says anything."""

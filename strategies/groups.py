@@ -25,6 +25,7 @@ from arithmetic.residues import Words, to_signed
 from secagg.errors import CohortTooSmall
 from secagg.params import SecAggParams
 from secagg.primitives import digest
+from strategies.chronicle import Chronicle
 from strategies.course import SessionReport
 from strategies.events import Emit
 from strategies.session import SessionDriver
@@ -78,6 +79,15 @@ class Membership:
         self._group_of: dict[int, int] = {}
         self._groups = groups
 
+    @property
+    def group_of(self) -> dict[int, int]:
+        """Node id -> group, of all that were ever seen."""
+        return dict(self._group_of)
+
+    def restore(self, group_of: Mapping[int, int]) -> None:
+        """Put back what `group_of` gave, so that whoever comes again is where it was."""
+        self._group_of = dict(group_of)
+
     def split(self, nodes: Iterable[int]) -> list[list[int]]:
         """The nodes of each group, ascending."""
         here = list(nodes)
@@ -103,9 +113,12 @@ class Groups:
         grid: Flower's grid.
         settings: how many groups, how many of them at once, and the deadlines of each session.
         emit: receives events; every event of a session says of which group it is, from 1.
+        chronicle: puts sessions on record; None: nothing does.
     """
 
-    def __init__(self, grid: Grid, settings: Settings, emit: Emit) -> None:
+    def __init__(
+        self, grid: Grid, settings: Settings, emit: Emit, chronicle: Chronicle | None = None
+    ) -> None:
         self.grid = grid
         cores = os.cpu_count() or 1
         self._at_once = min(settings.groups_at_once or 4 * cores, settings.groups)
@@ -119,6 +132,7 @@ class Groups:
                 partial(self._emit, group=number),
                 workers,
                 settings.roster,
+                chronicle or Chronicle(),
                 stopped=self._stopped,
             )
             for number in range(1, settings.groups + 1)

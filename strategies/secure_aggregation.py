@@ -7,7 +7,7 @@ model that came in; after the last server round one evaluation-only session judg
 Refuses to know: the protocol (`session` drives it) and torch.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -19,15 +19,19 @@ from arithmetic.layout import VectorSpec
 from privacy.terms import PrivacyMode
 from secagg.errors import CohortTooSmall
 from secagg.params import SecAggParams
-from strategies.cohort import FixedCohort, await_cohort
+from strategies.chronicle import Chronicle
+from strategies.cohort import Attendance, FixedCohort
 from strategies.course import SessionReport
 from strategies.decoding import decoder_of
-from strategies.errors import NothingAggregated, StrategyNotSupported
+from strategies.errors import StrategyNotSupported
 from strategies.events import Emit, silent
 from strategies.groups import Groups, Membership, RoundTotal
-from strategies.outcome import evaluation_of, finished_fields
+from strategies.numbering import Judge, Numbered
+from strategies.outcome import evaluation_of
 from strategies.records import ndarrays_of, one_request, record_of
+from strategies.reports import Reports
 from strategies.settings import Settings
+from strategies.snapshot import Keep, Snapshot, check_kept, put_state, state_of
 from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays
 from wire.rounds import Purpose
@@ -45,9 +49,10 @@ class SecureAggregation(Strategy):
         metrics: names of the task's metrics, averaged over evaluation examples.
         emit: receives events; ids and counts only.
         mean_only: the caller vouches that `inner` needs only the mean.
+        keep: receives a snapshot before the first server round and after each; `chronicle` what is on record.
 
     Raises:
-        StrategyNotSupported: `inner` needs single updates.
+        StrategyNotSupported: `inner` needs single updates, or snapshots are kept and its state is not known.
         ParameterError: the settings cannot work together.
     """
 
@@ -59,23 +64,30 @@ class SecureAggregation(Strategy):
         metrics: tuple[str, ...] = (),
         emit: Emit = silent,
         mean_only: bool = False,
+        keep: Keep | None = None,
+        chronicle: Chronicle | None = None,
     ) -> None:
         check_supported(inner, mean_only)
+        if keep is not None:
+            check_kept(inner)
         self.inner = inner
         self.spec = spec
         self.settings = settings
         self.metrics = metrics
         self.emit = emit
+        self.keep = keep
+        self.chronicle = chronicle or Chronicle()
         self._decoder = decoder_of(settings)
         self.aggregated: list[int] = []
-        self._last_failure = ""
+        self._done = self.asked = 0
+        self._model: ArrayRecord | None = None
         self._groups: Groups | None = None
         self._membership = Membership(settings.groups)
-        self._known: frozenset[int] = frozenset()
+        self._attendance = Attendance(settings, emit)
         self._planned: dict[Purpose, int] = {}
         self._mean: RecordDict | None = None
         self._evaluated: MetricRecord | None = None
-        self._central: MetricRecord | None = None
+        self._reports = Reports(emit)
         settings.check_groups()
         self._params(Purpose.EVALUATION, settings.group_size)
         self._decoder.check_params(self._params(Purpose.TRAINING, settings.group_size))
@@ -95,25 +107,36 @@ class SecureAggregation(Strategy):
             StrategyNotSupported: the inner strategy does not treat the cohort alike.
         """
         self._mean = self._evaluated = None
+        self._model, self.asked = arrays, self.asked + 1
         try:
-            cohort = FixedCohort(grid, self._await(grid))
+            cohort = FixedCohort(grid, self._attendance.nodes(grid))
             asked = list(self.inner.configure_train(server_round, arrays, config, cohort))
             nodes, chosen = one_request(asked, arrays)
             self._train(grid, nodes, arrays, chosen, server_round)
         except StrategyNotSupported:
             raise
         except ChorusError as error:
-            if not self._known:
+            if not self._attendance.known:
                 raise
-            self._failed(server_round, Purpose.TRAINING, error)
+            self._reports.failed(server_round, Purpose.TRAINING, error)
         return []
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Hand the mean to the inner strategy as one reply; (None, None) keeps the model when the session
-        failed.
+        failed. What came of it is kept.
         """
+        arrays, metrics = self._applied(server_round)
+        before = self._model
+        if arrays is not None:
+            self._model = arrays
+        self.chronicle.round_ended(server_round, before, self._model)
+        self._snapshot(server_round)
+        return arrays, metrics
+
+    def _applied(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """The inner strategy's new model; None where there is none."""
         if self._mean is None:
             return None, None
         reply = Message(self._mean, 1, MessageType.TRAIN)
@@ -124,7 +147,7 @@ class SecureAggregation(Strategy):
         try:
             model = record_of(self.spec.conform(ndarrays_of(arrays)))
         except ChorusError as error:
-            self._failed(server_round, Purpose.TRAINING, error)
+            self._reports.failed(server_round, Purpose.TRAINING, error)
             return None, None
         self.aggregated.append(server_round)
         return model, metrics
@@ -147,9 +170,9 @@ class SecureAggregation(Strategy):
         timeout: float = 3600,
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+        evaluate_fn: Judge | None = None,
     ) -> Result:
-        """Flower's loop, then one evaluation-only session.
+        """Flower's loop, then one evaluation-only session; after `restore` it goes on where the snapshot was taken.
 
         In the result, `evaluate_metrics_clientapp[r]` judges the model after server round r; 0 is the
         initial model.
@@ -157,24 +180,48 @@ class SecureAggregation(Strategy):
         Raises:
             NothingAggregated: every server round failed.
         """
-        self.aggregated = []
+        done, self._done, self._model = self._done, 0, initial_arrays
+        self.aggregated = self.aggregated if done else []
+        self._snapshot(done)
         config = ConfigRecord() if train_config is None else train_config
-        result = super().start(
-            grid, initial_arrays, num_rounds, timeout, config, evaluate_config, self._judged(evaluate_fn)
-        )
+        result = Numbered(self, done).go_on(
+            grid, initial_arrays, num_rounds, timeout, config, evaluate_config,
+            self._reports.watching(evaluate_fn),
+        )  # fmt: skip
         if not self.aggregated:
-            raise NothingAggregated(
-                f"none of {num_rounds} server rounds could be aggregated. The last reason: "
-                f"{self._last_failure}"
-            )
+            raise self._reports.nothing_aggregated(num_rounds)
         if self.settings.privacy.mode is not PrivacyMode.NONE:
             return result  # a metric of the clients' data is a release of its own, and none is made
         incoming = result.evaluate_metrics_clientapp
         result.evaluate_metrics_clientapp = {r - 1: found for r, found in incoming.items()}
         final = self.evaluate(grid, result.arrays, config, num_rounds + 1)
-        if final is not None:
-            result.evaluate_metrics_clientapp[num_rounds] = final
+        result.evaluate_metrics_clientapp |= {} if final is None else {num_rounds: final}
         return result
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot: the next `start`, which is given its model, begins after its server round.
+
+        Raises:
+            StrategyNotSupported: it was taken around another inner strategy.
+        """
+        put_state(self.inner, snapshot.inner)
+        self._decoder.adapt_to(snapshot.adapted)
+        self._membership.restore(snapshot.group_of)
+        self._attendance.once_whole = bool(snapshot.planned)
+        self._planned = dict(snapshot.planned)
+        self._done, self.aggregated = snapshot.server_round, list(snapshot.aggregated)
+        # The server round that the run died in may have been charged to its clients.
+        self.asked = snapshot.asked + 1
+
+    def _snapshot(self, server_round: int) -> None:
+        if self.keep is None or self._model is None:
+            return
+        self.keep(
+            Snapshot(
+                server_round, ndarrays_of(self._model), state_of(self.inner), self._decoder.adapted,
+                tuple(self.aggregated), dict(self._planned), self._membership.group_of, self.asked,
+            )
+        )  # fmt: skip
 
     def evaluate(
         self, grid: Grid, arrays: ArrayRecord, config: ConfigRecord, server_round: int
@@ -182,22 +229,22 @@ class SecureAggregation(Strategy):
         """An evaluation-only session of the whole cohort; None when it failed."""
         purpose = Purpose.EVALUATION
         try:
-            nodes = self._await(grid)
+            nodes = self._attendance.nodes(grid)
             total, params = self._sum(grid, nodes, arrays, config, server_round, purpose)
             named, _ = self._layout(purpose).decode(total.scalars, params.cohort)
             found = evaluation_of(named, self.metrics)
         except ChorusError as error:
-            self._failed(server_round, purpose, error)
+            self._reports.failed(server_round, purpose, error)
             return None
-        self._finished(server_round, purpose, total, found, {})
+        finally:
+            self.chronicle.round_ended(server_round, arrays, arrays)
+        self._reports.finished(server_round, purpose, total, found, {})
         return MetricRecord(dict(found))
 
     def _train(
         self, grid: Grid, nodes: list[int], arrays: ArrayRecord, config: ConfigRecord, server_round: int
     ) -> None:
-        """One training session: keep the mean for `aggregate_train` and the metrics for
-        `aggregate_evaluate`.
-        """
+        """One training session: keep the mean for `aggregate_train`, metrics for `aggregate_evaluate`."""
         purpose = Purpose.TRAINING
         total, params = self._sum(grid, nodes, arrays, config, server_round, purpose)
         named, integers = self._layout(purpose).decode(total.scalars, params.cohort)
@@ -209,7 +256,7 @@ class SecureAggregation(Strategy):
         self._mean = RecordDict({MODEL_KEY: record_of(model), "metrics": record})
         found = evaluation_of(named, self.metrics)
         self._evaluated = MetricRecord(dict(found))
-        self._finished(server_round, purpose, total, found, mean.fields)
+        self._reports.finished(server_round, purpose, total, found, mean.fields)
 
     def _sum(
         self,
@@ -222,7 +269,7 @@ class SecureAggregation(Strategy):
     ) -> tuple[RoundTotal, SecAggParams]:
         """The exact sum over all groups, and the parameters of each group's session."""
         if self._groups is None or self._groups.grid is not grid:
-            self._groups = Groups(grid, self.settings, self.emit)
+            self._groups = Groups(grid, self.settings, self.emit, self.chronicle)
         members = self._membership.split(nodes)
         largest = max(map(len, members))
         if largest < self.settings.min_cohort:
@@ -241,16 +288,6 @@ class SecureAggregation(Strategy):
         total = self._groups.run(params, members, model, agreed, server_round, purpose, accept)
         return total, params
 
-    def _await(self, grid: Grid) -> list[int]:
-        """The whole cohort at first; later whoever is there, as long as the session can succeed."""
-        least = min(self.settings.groups * self.settings.least, self.settings.cohort)
-        size = least if self._known else self.settings.cohort
-        nodes = await_cohort(grid, size, self.settings.cohort_deadline, self._known)
-        if not self._known:
-            self.emit("cohort_ready", nodes=nodes)
-            self._known = frozenset(nodes)
-        return nodes
-
     def _layout(self, purpose: Purpose) -> ScalarLayout:
         adaptive = self.settings.privacy.clipping_quantile > 0
         return ScalarLayout.of(purpose, self.metrics, self.spec.integer_length, adaptive)
@@ -261,39 +298,3 @@ class SecureAggregation(Strategy):
         # Whoever came back to a group that was filled up meanwhile must not raise the others' threshold for good.
         planned = min(seen, self.settings.group_size)
         return self.settings.params(cohort, tensor, self._layout(purpose).length, planned)
-
-    def _judged(
-        self, evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None
-    ) -> Callable[[int, ArrayRecord], MetricRecord | None] | None:
-        """Remember what the central test set said of the model that goes into the next server round."""
-        if evaluate_fn is None:
-            return None
-
-        def remembering(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
-            try:
-                self._central = evaluate_fn(server_round, arrays)
-            except ChorusError as error:  # a model that diverged is worth keeping, and worth saying so
-                self._central = None
-                self.emit(
-                    "central_test_failed", server_round=server_round, code=error.code, reason=str(error)
-                )
-            return self._central
-
-        return remembering
-
-    def _finished(
-        self,
-        server_round: int,
-        purpose: Purpose,
-        total: RoundTotal,
-        found: Mapping[str, float],
-        trained: Mapping[str, int | float],
-    ) -> None:
-        fields = finished_fields(total, found, trained, self._central)
-        self.emit("round_finished", server_round=server_round, purpose=purpose, **fields)
-
-    def _failed(self, server_round: int, purpose: Purpose, error: ChorusError) -> None:
-        self._last_failure = error.line
-        self.emit(
-            "round_failed", server_round=server_round, purpose=purpose, code=error.code, reason=str(error)
-        )

@@ -12,13 +12,15 @@ from typing import Protocol
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
+from arithmetic.errors import ChorusError
 from secagg.errors import CohortTooSmall, Misbehaviour
 from secagg.messages import InputMasked, KeysAdvertised, SharesRevealed, SharesSealed, SurvivorsSigned
-from secagg.params import SESSION_BYTES, Agreement, SecAggParams, Session
+from secagg.params import SESSION_BYTES, SecAggParams, Session
 from secagg.roster import Roster
 from secagg.server.r0_advertise_keys import KeyCollection
 from secagg.server.r2_masked_input import InputCollection
 from secagg.server.r4_unmasking import ShareRecovery, Unmasked
+from strategies.chronicle import Chronicle
 from strategies.course import Course, Line, SessionReport
 from wire.records import config_digest, model_digest, request_record
 from wire.rounds import ProtocolRound, Purpose
@@ -39,11 +41,13 @@ class SessionDriver(Line):
     Attributes:
         workers: threads that remove masks.
         roster: the federation's, where sessions are against an active server.
+        chronicle: what goes on record.
         carried: node id -> public keys for its next session; each is used once.
     """
 
     workers: int = 1
     roster: Roster | None = None
+    chronicle: Chronicle = field(default_factory=Chronicle)
     carried: dict[int, SentAhead] = field(default_factory=dict)
 
     def run(
@@ -78,8 +82,9 @@ class SessionDriver(Line):
         try:
             keys = self._advertised(course, session, list(nodes))
             unmasked = self._rounds(course, keys, model, config)
-        except CohortTooSmall as error:
-            if course.refusals:
+        except ChorusError as error:
+            self.chronicle.failed(session.identifier, error.code)
+            if isinstance(error, CohortTooSmall) and course.refusals:
                 commonest, _ = Counter(course.refusals.values()).most_common(1)[0]
                 raise error.because(commonest) from None
             raise
@@ -116,7 +121,8 @@ class SessionDriver(Line):
     ) -> Unmasked:
         """r1, r2, r3 against an active server, r4."""
         shares, announced = keys.close(model_digest(model), config_digest(config))
-        self._announce(shares.agreement, len(announced))
+        agreement = shares.agreement
+        self.chronicle.session(keys, shares, config, course.purpose)
         requests = {
             node: request_record(message.to_bytes(), model, config) for node, message in announced.items()
         }
@@ -125,6 +131,7 @@ class SessionDriver(Line):
             lambda n, m: shares.receive(n, SharesSealed.from_bytes(m)),
         )  # fmt: skip
         inputs, delivered = shares.close()
+        self.chronicle.sharers(agreement, inputs)
         course.collect(
             ProtocolRound.MASKED_INPUT, inputs, _plain(delivered),
             lambda n, m: inputs.receive(n, InputMasked.from_bytes(m, keys.session.params)),
@@ -138,10 +145,12 @@ class SessionDriver(Line):
             reason = f"it revealed a share of client {owner} that is not the one it was dealt"
             course.blame(holder, "SHARE", reason)
         try:
-            return recovery.close(self.workers)
+            unmasked = recovery.close(self.workers)
         except Misbehaviour as error:
             course.blame(error.culprit, error.code, str(error))
             raise
+        self.chronicle.summed(agreement, recovery, unmasked)
+        return unmasked
 
     def _survivors(
         self, course: Course, inputs: InputCollection
@@ -149,23 +158,16 @@ class SessionDriver(Line):
         """The close of r2, and r3 in an active session: whom to ask what in r4."""
         if not inputs.agreement.session.params.is_active:
             recovery, requested = inputs.close()
+            self.chronicle.survivors(inputs.agreement, recovery)
             return recovery, _plain(requested)
         signatures, announced = inputs.close_active()
+        self.chronicle.survivors(inputs.agreement, signatures)
         course.collect(
             ProtocolRound.CONSISTENCY_CHECK, signatures, _plain(announced),
             lambda n, m: signatures.receive(n, SurvivorsSigned.from_bytes(m)),
         )  # fmt: skip
         recovery, requested = signatures.close()
         return recovery, _plain(requested)
-
-    def _announce(self, agreement: Agreement, cohort: int) -> None:
-        """Tell what every client of the session is bound to; digests only."""
-        self.emit(
-            "cohort_announced", server_round=agreement.session.server_round,
-            session=agreement.session.identifier.hex(), cohort=cohort, context=agreement.context.hex(),
-            cohort_digest=agreement.cohort_digest.hex(), model_digest=agreement.model_digest.hex(),
-            config_digest=agreement.config_digest.hex(), standing=agreement.standing.hex(),
-        )  # fmt: skip
 
 
 class _Sendable(Protocol):

@@ -252,15 +252,3 @@ class RoundEnded(Entry):
     server_round: Number
     model_before: Digest
     model_after: Digest
-
-
-class Resumed(Entry):
-    """Server: it was stopped and goes on with a run; whatever had no end until here gets none.
-
-    Attributes:
-        server_round: the next one.
-    """
-
-    kind = "resumed"
-    run: Name
-    server_round: Number

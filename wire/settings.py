@@ -6,6 +6,7 @@ Refuses to know: what the values do; ranges are checked where they are used.
 """
 
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Self
 
 from flwr.app import ConfigRecord
@@ -26,6 +27,13 @@ _SERVER_ROUND = "server-round"  # FedAvg adds it
 _LONGEST = 4096  # a path; nothing else comes near
 
 
+class Rounding(StrEnum):
+    """How a coordinate becomes a whole number of steps: unbiased from fresh randomness, or to the nearest."""
+
+    STOCHASTIC = "stochastic"
+    NEAREST = "nearest"
+
+
 @dataclass(frozen=True)
 class Assignment:
     """One client's work in a session; every field is a key of the configuration record, in kebab case.
@@ -35,6 +43,7 @@ class Assignment:
         encoding_bound: clamp of weight / max_examples * update.
         max_examples: largest weight.
         layout_digest: what the server takes the vector to be.
+        rounding: a `Rounding`; `nearest` only without differential privacy.
         privacy: the mode; what follows it are the fields of `PrivacyTerms`.
     """
 
@@ -42,6 +51,7 @@ class Assignment:
     encoding_bound: float
     max_examples: int
     layout_digest: bytes
+    rounding: str
     task: str
     partition: str
     dirichlet_alpha: float
@@ -92,6 +102,8 @@ class Assignment:
             raise MalformedMessage("a session is for training or for evaluation")
         if values["privacy"] not in set(PrivacyMode):
             raise MalformedMessage(f"privacy is one of {', '.join(PrivacyMode)}")
+        if values["rounding"] not in set(Rounding):
+            raise MalformedMessage(f"rounding is one of {', '.join(Rounding)}")
         return cls(**values)  # type: ignore[arg-type]
 
     @property
@@ -99,8 +111,13 @@ class Assignment:
         """What the server asks in the way of differential privacy.
 
         Raises:
-            Refused: a number that the mode needs is missing, or none.
+            Refused: a number that the mode needs is missing, or none; or rounding, which is a part of the mechanism,
+                would not be random.
         """
+        if self.privacy != PrivacyMode.NONE and self.rounding != Rounding.STOCHASTIC:
+            raise Refused(
+                f"rounding = {self.rounding} cannot be used with privacy = {self.privacy}; it needs stochastic"
+            )
         named = {
             field.name: getattr(self, field.name) for field in fields(PrivacyTerms) if field.name != "mode"
         }

@@ -105,8 +105,8 @@ def _opened(state: AwaitingShares, delivered: SharesDelivered) -> tuple[dict[int
     many = state.params.is_active and len(bad) > max(state.params.colluders, 1)
     if bad and (many or not mask_key):
         raise SuspectServer(
-            f"the shares of {len(bad)} peers do not open: they were shown another cohort, model or configuration than "
-            "this client; nothing was sent"
+            f"the shares of {len(bad)} peers do not open: they were shown another cohort, model or configuration, or "
+            "run another version, than this client; nothing was sent"
         )
     if bad:
         raise bad[0]

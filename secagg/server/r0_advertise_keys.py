@@ -22,6 +22,9 @@ from secagg.signatory import Credential, Origin, check_vouched, standing
 class KeyCollection(Collection):
     """Public keys of the clients that were invited.
 
+    Attributes:
+        roster: of an active session.
+
     Args:
         session: which one.
         invited: the clients' identifiers.
@@ -47,7 +50,7 @@ class KeyCollection(Collection):
                 "parameters for the larger cohort"
             )
         self.session = session
-        self._roster = roster
+        self.roster = roster
         self._origin = Origin(ahead or session.identifier, bool(ahead))
         self._keys: dict[int, PublicKeys] = {}
         self._credentials: dict[int, Credential] = {}
@@ -75,8 +78,8 @@ class KeyCollection(Collection):
                 raise Misbehaviour(client, f"client {client}: {error}; it is not in the cohort") from error
         if keys.mask == keys.channel or {keys.mask, keys.channel} & self._known:
             raise Misbehaviour(client, f"client {client} advertised a key twice; it is not in the cohort")
-        if self._roster:
-            self._check_member(client, message, self._roster)
+        if self.roster:
+            self._check_member(client, message, self.roster)
         self._known |= {keys.mask, keys.channel}
         self._keys[client] = keys
         self._completed(client)
@@ -112,19 +115,19 @@ class KeyCollection(Collection):
         keys = {indices[client]: pair for client, pair in self._keys.items()}
         shown, members = (
             cohort_digest(keys),
-            [self._credentials[each].member for each in indices if self._roster],
+            [self._credentials[each].member for each in indices if self.roster],
         )
-        stand = standing(self._roster.digest, members) if self._roster else b""
+        stand = standing(self.roster.digest, members) if self.roster else b""
         agreement = Agreement(self.session, len(keys), shown, model_digest, config_digest, stand)
         graph, announced = agreement.graph, {}
         signatures = {indices[each]: credential.signature for each, credential in self._credentials.items()}
         for client, index in indices.items():
             visible = {peer: keys[peer] for peer in sorted([index, *graph.neighbours(index)])}
             vouched = None
-            if self._roster:
+            if self.roster:
                 vouched = Vouched(
-                    self._roster.digest, tuple(members), {peer: signatures[peer] for peer in visible}
+                    self.roster.digest, tuple(members), {peer: signatures[peer] for peer in visible}
                 )
             announced[client] = CohortAnnounced(self.session, len(keys), shown, visible, vouched)
-        people = Members(self._roster, tuple(members)) if self._roster else None
+        people = Members(self.roster, tuple(members)) if self.roster else None
         return ShareCollection(agreement, indices, keys, people), announced

@@ -15,7 +15,11 @@ from secagg.server.r4_unmasking import Dealt
 
 
 class ShareCollection(Collection):
-    """Sealed shares and commitments of the cohort."""
+    """Sealed shares and commitments of the cohort.
+
+    Attributes:
+        members: who of the roster the clients are, in an active session.
+    """
 
     def __init__(
         self,
@@ -26,7 +30,7 @@ class ShareCollection(Collection):
     ) -> None:
         super().__init__(indices)
         self.agreement = agreement
-        self._members = members
+        self.members = members
         self._graph = agreement.graph
         self._keys = keys
         self._dealt: dict[int, Dealt] = {}
@@ -68,4 +72,4 @@ class ShareCollection(Collection):
             )
             for client, index in following.items()
         }
-        return InputCollection(self.agreement, following, self._dealt, self._members), delivered
+        return InputCollection(self.agreement, following, self._dealt, self.members), delivered

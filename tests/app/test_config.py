@@ -152,7 +152,13 @@ def test_proximal_mu_belongs_to_fedprox() -> None:
     assert RunConfig.parse({"proximal-mu": 0.1, "strategy": "fedprox"}).proximal_mu == 0.1
 
 
-@pytest.mark.parametrize("key", ["strategy", "partition"])
+@pytest.mark.parametrize("mode", ["local", "distributed", "client", "local+client"])
+def test_rounding_to_the_nearest_step_is_for_runs_without_noise(mode: str) -> None:
+    assert RunConfig.parse({"rounding": "nearest"}).rounding == "nearest"
+    assert f"privacy = {mode}" in refusal({"rounding": "nearest", "privacy": mode})
+
+
+@pytest.mark.parametrize("key", ["strategy", "partition", "rounding"])
 def test_choices(key: str) -> None:
     choices = get_args(FIELDS[key].annotation)
     for choice in choices:

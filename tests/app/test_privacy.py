@@ -43,14 +43,13 @@ USED = {
         "clipping-norm",
         "sampling-probability",
         "expected-batch",
-        "colluders",
     },
-    "client": {"client-noise-multiplier", "client-clipping-norm", "clipping-quantile", "colluders"},
+    "client": {"client-noise-multiplier", "client-clipping-norm", "clipping-quantile"},
 }
 USED["local+client"] = USED["local"] | USED["client"]
 OTHER: dict[str, Any] = {  # than the default
     "noise-multiplier": 1.0, "clipping-norm": 0.7, "sampling-probability": 0.1, "expected-batch": 50.0,
-    "client-noise-multiplier": 1.0, "client-clipping-norm": 0.9, "clipping-quantile": 0.4, "colluders": 1,
+    "client-noise-multiplier": 1.0, "client-clipping-norm": 0.9, "clipping-quantile": 0.4,
     "epsilon": 2.0, "delta": 2e-6,
 }  # fmt: skip
 SENTENCE = re.compile(

@@ -440,17 +440,35 @@ def test_a_model_that_changes_without_a_sum_is_found(told: ToldRun) -> None:
     assert "fails model      round 1 changed the model, and nothing was summed in it" in found(told)
 
 
-def test_a_server_that_was_killed_and_resumed_is_believed(told: ToldRun) -> None:
-    """In the second round, before its evaluation ended: the round is done anew, with sessions of its own."""
-    cut = len(tables_of(told.server)) - 2
-    edit(told.server, lambda tables: tables.__delitem__(slice(cut, None)))
+def test_a_server_that_was_killed_and_resumed_is_believed(tmp_path: Path) -> None:
+    """In the second round, before its evaluation ended: another Flower run goes on, with the model of the first."""
+    first = ToldRun(make(tmp_path / "first"))
+    cut = len(tables_of(first.server)) - 2
+    edit(first.server, lambda tables: tables.__delitem__(slice(cut, None)))
+    assert [line.split("; ")[0] for line in found(first)] == [
+        "fails order      server.jsonl: session 03030303 has no end",
+        "fails order      server.jsonl: round 2 has no end",
+    ]
+    second = ToldRun(make(tmp_path / "second"), run="2", first=16)
+    joined = [join(*pair) for pair in zip(first.nodes, second.nodes, strict=True)]
+    assert failures([first.server, second.server], joined, first) == []
+    assert len(failures([second.server, first.server], joined, first)) == 2, (
+        "in that order the end is missing"
+    )
+    set_all(second.server, "session", model=hexed("another"))
     assert any(
-        "has no end; the server was killed and not resumed, or lines were cut off" in e for e in found(told)
+        "goes on with a model that" in line for line in failures([first.server, second.server], joined, first)
     )
-    edit(
-        told.server, lambda tables: tables.append({"kind": "resumed", "run": "1234567890", "server_round": 2})
-    )
-    assert found(told) == []
+
+
+def failures(servers: list[Path], nodes: list[Path], told: ToldRun) -> list[str]:
+    return [each.text for each in verify(servers, nodes, demands(told)) if each.verdict is Verdict.FAILS]
+
+
+def join(first: Path, second: Path) -> Path:
+    """One file of a node that took part in two runs."""
+    edit(first, lambda tables: tables.extend(tables_of(second)[1:]))
+    return first
 
 
 # --- files that were put aside -------------------------------------------------------------------

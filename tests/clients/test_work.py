@@ -10,6 +10,7 @@ import torch
 from app.server_app import training_record
 from arithmetic.errors import ParameterError, RangeError
 from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
+from arithmetic.residues import to_signed
 from clients.tasks import DataSource
 from clients.training import TrainingConfig, evaluate, train
 from clients.updates import arrays_of
@@ -87,6 +88,17 @@ def test_rounding_is_fresh_and_the_work_otherwise_repeats() -> None:
     codec = FixedPoint(24, 5, 1.0)
     assert np.max(np.abs(codec.decode(first.tensor) - codec.decode(second.tensor))) <= codec.step * (1 + 1e-9)
     np.testing.assert_array_equal(first.scalars, second.scalars)
+
+
+def test_rounding_to_the_nearest_step_repeats_bit_for_bit() -> None:
+    update, report, _ = reference()
+    first, second = (done(rounding="nearest").vector for _ in range(2))
+    np.testing.assert_array_equal(first.tensor, second.tensor)
+    codec = FixedPoint(24, 5, 1.0)
+    steps = update.tensor * (report.examples / 100) / codec.step
+    apart = to_signed(first.tensor, 24) - steps
+    assert np.max(np.abs(apart)) <= 0.5 + 1e-6
+    assert np.any(first.tensor != done().vector.tensor)
 
 
 def test_a_clamped_weight_scales_the_update_too() -> None:

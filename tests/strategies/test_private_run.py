@@ -159,7 +159,7 @@ def test_clients_with_different_data_send_the_same_sizes(mode: str, tmp_path: Pa
 def test_a_server_that_asks_for_an_evaluation_gets_zeros(tmp_path: Path) -> None:
     """Adversary: the metrics that training keeps back are asked for in a session of their own."""
     trial = private_trial("distributed", tmp_path)
-    trial.strategy._known = frozenset(trial.grid.ids)
+    trial.strategy._attendance.known = frozenset(trial.grid.ids)
     found = trial.strategy.evaluate(trial.grid, trial.arrays(), training_record(trial.config), 1)
     assert found is not None
     assert dict(found) == {}

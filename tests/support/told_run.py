@@ -55,11 +55,15 @@ class ToldRun:
     Attributes:
         active: signed by members of a roster, and with r3.
         terms: of every session.
+        run: its name.
+        first: first byte of the first session's identifier.
     """
 
     folder: Path
     active: bool = False
     terms: PrivacyTerms = field(default_factory=PrivacyTerms)
+    run: str = RUN
+    first: int = 1
 
     def __post_init__(self) -> None:
         self.keys = [SigningKey(bytes([number]) * 32) for number in range(1, CLIENTS + 1)]
@@ -91,7 +95,7 @@ class ToldRun:
     def agreement(self, at: int) -> Agreement:
         """Of a session of the plan."""
         number, purpose, _ = PLAN[at]
-        session = Session(bytes([at + 1]) * 32, number, self.params)
+        session = Session(bytes([self.first + at]) * 32, number, self.params)
         model = MODELS[number - (purpose is Purpose.TRAINING)]
         place = standing(self.roster.digest, range(1, CLIENTS + 1)) if self.active else b""
         digests = (bytes.fromhex(each) for each in (hexed(f"keys {at}"), model, hexed(f"config {at}")))
@@ -100,7 +104,12 @@ class ToldRun:
     def agreed(self, at: int) -> Mapping[str, object]:
         roster = self.roster.digest if self.active else b""
         return agreed(
-            self.agreement(at), run=RUN, purpose=PLAN[at][1], terms=self.terms, max_examples=10, roster=roster
+            self.agreement(at),
+            run=self.run,
+            purpose=PLAN[at][1],
+            terms=self.terms,
+            max_examples=10,
+            roster=roster,
         )
 
     def _write(self) -> None:
@@ -113,7 +122,7 @@ class ToldRun:
                 self._tell_server(told, at, survivors)
                 if at != 1:
                     models = {"model_before": MODELS[number - 1], "model_after": MODELS[number]}
-                    told.append("round", run=RUN, server_round=number, **models)
+                    told.append("round", run=self.run, server_round=number, **models)
 
     def _tell_server(self, told: Transcript, at: int, survivors: frozenset[int]) -> None:
         members = tuple(range(1, CLIENTS + 1)) if self.active else ()
@@ -153,7 +162,7 @@ class ToldRun:
             Ledger.create(path, f"data of {number}")
         with Ledger.open(path, f"data of {number}") as ledger:
             for release in releases_of(self.terms, *plans_of(self.terms, self.params, 10)):
-                ledger.charge(release, RUN, server_round, Budget(1e6, 1e-5))
+                ledger.charge(release, self.run, server_round, Budget(1e6, 1e-5))
             return ledger.chain
 
 

@@ -10,7 +10,6 @@ from wire.entries import KINDS, from_json, set_digest, to_json
 
 OTHERS = [
     {"kind": "failed", "session": "ab" * 32, "code": "QUORUM"},
-    {"kind": "resumed", "run": "1", "server_round": 3},
 ]
 
 

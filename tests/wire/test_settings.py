@@ -125,6 +125,21 @@ def test_30_31_terms_that_are_none_are_refused_in_words_the_server_may_read(name
     assert (caught.value.code, caught.value.shareable) == ("POLICY", True)
 
 
+@pytest.mark.parametrize("terms", TERMS[1:], ids=lambda terms: terms.mode.value)
+def test_rounding_that_is_no_part_of_the_mechanism_is_refused(terms: PrivacyTerms) -> None:
+    asked = privacy_record(terms) | {"rounding": "nearest"}
+    with pytest.raises(Refused, match="rounding = nearest cannot be used with privacy = ") as caught:
+        _ = Assignment.from_record(record(**asked)).terms
+    assert caught.value.shareable
+    assert Assignment.from_record(record(rounding="nearest")).terms == PrivacyTerms()
+
+
+@pytest.mark.parametrize("rounding", ["", "down", "Nearest"])
+def test_a_rounding_that_is_none_is_no_configuration(rounding: str) -> None:
+    with pytest.raises(MalformedMessage, match="rounding is one of stochastic, nearest"):
+        Assignment.from_record(record(rounding=rounding))
+
+
 def test_colluders_that_are_no_count_are_refused() -> None:
     with pytest.raises(Refused, match=r"^colluders must be"):
         _ = Assignment.from_record(record(**privacy_record(CLIENT) | {"colluders": -1})).terms

@@ -22,6 +22,7 @@ from wire.entry_kinds import VANISHED
 from wire.transcript import Transcript, TranscriptError, read_transcript
 
 KEY, OTHER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
+MODELS = {"model_before": "ab" * 32, "model_after": "cd" * 32}
 FAILED: dict[str, Any] = {"session": "ab" * 32, "code": "QUORUM"}
 WRITER = """
 import sys
@@ -30,7 +31,7 @@ from wire.transcript import Transcript
 number = 0
 while True:
     with Transcript.open(Path(sys.argv[1]), None) as told:
-        told.append("resumed", run=sys.argv[2], server_round=number)
+        told.append("round", run=sys.argv[2], server_round=number, model_before="ab" * 32, model_after="ab" * 32)
     print(number, flush=True)
     number += 1
 """
@@ -56,7 +57,7 @@ def faultless(path: Path) -> int:
 def test_lines_are_read_back_in_order(path: Path) -> None:
     with Transcript.open(path, KEY) as told:
         for number in range(3):
-            told.append("resumed", run="run", server_round=number)
+            told.append("round", run="run", server_round=number, **MODELS)
     reading = read_transcript(path.read_bytes())
     assert [line.number for line in reading.lines] == [2, 3, 4]
     assert [line.entry.model_dump()["server_round"] for line in reading.lines] == [0, 1, 2]
