@@ -59,10 +59,19 @@ class Witness:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that was given, all lines of which hold by themselves."""
+    """What was given of one Flower run, all lines of which hold.
+
+    Attributes:
+        before: the run that this one resumes.
+        resumed: whether another goes on where this one was stopped.
+        runs: all of them.
+    """
 
     server: ServerAccount
     nodes: tuple[NodeAccount, ...]
+    before: ServerAccount | None = None
+    resumed: bool = False
+    runs: frozenset[str] = frozenset()
 
     @property
     def run(self) -> str:

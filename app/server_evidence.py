@@ -1,16 +1,14 @@
 """What a server's transcript tells, put in order: each session's lines by kind, and the rounds it ended.
 
-Decides: that the lines make sense by themselves: nothing twice, nothing out of turn, no session and no round without
-an end. Refuses to know: what nodes wrote (`app.evidence`), and whether they agree (`app.verify`).
+Decides: that the lines make sense by themselves: nothing twice, nothing out of turn; and which sessions and
+rounds have no end. Refuses to know: what nodes wrote (`app.evidence`), and whether they agree (`app.verify`).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from app.evidence import Document, short
-from wire.entry_kinds import Entry, Failed, Resumed, RoundEnded, SessionOpened, Sharers, Summed, Survivors
-
-_CUT = "the server was killed and not resumed, or lines were cut off"
+from wire.entry_kinds import Entry, Failed, RoundEnded, SessionOpened, Sharers, Summed, Survivors
 
 
 @dataclass
@@ -21,7 +19,6 @@ class ServerSession:
     sharers: Sharers | None = None
     survivors: Survivors | None = None
     end: Summed | Failed | None = None
-    interrupted: bool = False
 
     @property
     def sum(self) -> Summed | None:
@@ -41,7 +38,12 @@ class ServerSession:
 
 @dataclass
 class ServerAccount:
-    """What the server wrote; attributes as those of `NodeAccount`, and the rounds it ended."""
+    """What the server wrote of one Flower run; attributes as those of `NodeAccount`, and these.
+
+    Attributes:
+        rounds: those it ended, in order.
+        unended: sessions and rounds that have no end.
+    """
 
     name: str
     keys: frozenset[str]
@@ -49,6 +51,7 @@ class ServerAccount:
     sessions: dict[str, ServerSession] = field(default_factory=dict)
     rounds: list[RoundEnded] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    unended: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, chain: Sequence[Document]) -> "ServerAccount":
@@ -64,7 +67,7 @@ class ServerAccount:
 
     def _take(self, entry: Entry) -> str:
         """Put one line where it belongs; why it belongs nowhere."""
-        if isinstance(entry, SessionOpened | RoundEnded | Resumed):
+        if isinstance(entry, SessionOpened | RoundEnded):
             self.runs.add(entry.run)
         if isinstance(entry, SessionOpened):
             again = entry.session in self.sessions
@@ -72,10 +75,6 @@ class ServerAccount:
             return f"session {short(entry.session)} is opened a second time" if again else ""
         if isinstance(entry, RoundEnded):
             return self._end_round(entry)
-        if isinstance(entry, Resumed):
-            for session in self.sessions.values():
-                session.interrupted |= session.end is None
-            return ""
         if not isinstance(entry, Sharers | Survivors | Summed | Failed):
             return f"a {entry.kind} is no line of a server"
         found = self.sessions.get(entry.session)
@@ -86,29 +85,26 @@ class ServerAccount:
 
     def _end_round(self, entry: RoundEnded) -> str:
         self.rounds.append(entry)
-        left = [name for name, each in self.sessions.items() if each.end is None and not each.interrupted]
+        left = [name for name, each in self.sessions.items() if each.end is None]
         return f"the round ends before session {short(left[0])} has" if left else ""
 
     def _close(self) -> None:
         """What the last line leaves open."""
         if len(self.runs) != 1 or not self.sessions:
             self.faults.append(
-                f"{self.name} is of {len(self.runs)} runs with {len(self.sessions)} sessions, not of one"
+                f"{self.name} is of {len(self.runs)} runs with {len(self.sessions)} sessions, not of one run"
             )
         ended = {each.server_round for each in self.rounds}
-        for name, each in self.sessions.items():
-            if each.interrupted:
-                continue
-            if each.end is None:
-                self.faults.append(f"{self.name}: session {short(name)} has no end; {_CUT}")
-            if each.opened.server_round not in ended:
-                self.faults.append(f"{self.name}: round {each.opened.server_round} has no end; {_CUT}")
+        sessions = self.sessions.items()
+        self.unended = [f"session {short(name)}" for name, each in sessions if each.end is None]
+        rounds = {each.opened.server_round for each in self.sessions.values()} - ended
+        self.unended += [f"round {number}" for number in sorted(rounds)]
 
 
 def _told(session: ServerSession, entry: Sharers | Survivors | Summed | Failed) -> str:
     """Add a line to a session; why it cannot be."""
     where = f"session {short(entry.session)}"
-    if session.end is not None or session.interrupted:
+    if session.end is not None:
         return f"{where} had ended"
     if isinstance(entry, Failed):
         session.end = entry

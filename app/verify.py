@@ -28,7 +28,7 @@ def verify(server: Iterable[Path], nodes: Iterable[Path], demands: Demands) -> l
     """One finding a check, or several where one fails.
 
     Args:
-        server: transcripts of one run's server.
+        server: transcripts of one run's server; where it was resumed, those of all its parts in order.
         nodes: transcripts of nodes, of whatever runs.
         demands: what else they are held against.
 
@@ -40,28 +40,29 @@ def verify(server: Iterable[Path], nodes: Iterable[Path], demands: Demands) -> l
     if any(each.verdict is Verdict.FAILS for each in found):
         return found
     accounts = tuple(NodeAccount.of(chain) for chain in others)
-    evidence = Evidence(ServerAccount.of(servers[0]), accounts)
-    return [*found, *judge(evidence), *judge_terms(evidence, demands)]
+    parts = [ServerAccount.of(chain) for chain in servers]
+    runs = frozenset(run for part in parts for run in part.runs)
+    for at, part in enumerate(parts):
+        before = parts[at - 1] if at else None
+        evidence = Evidence(part, accounts, before, at + 1 < len(parts), runs)
+        found += [*judge(evidence), *judge_terms(evidence, demands)]
+    return found
 
 
 def read(server: Sequence[tuple[Document, ...]], nodes: Sequence[tuple[Document, ...]]) -> list[Finding]:
     """Whether every line of every file holds; nothing else is worth judging where one does not."""
     found = []
     for chain in (*server, *nodes):
+        found += [Finding(Verdict.FAILS, "lines", fault) for fault in faults_of(chain)]
         for document in chain:
             key = document.opened.key if document.opened else ""
             by = f"signed by {key[:16]}" if key else "chained, and signed by nobody"
-            text = f"{document.name}: {len(document.reading.lines) + 1} lines, {by}"
-            found.append(Finding(Verdict.HOLDS, "lines", text))
-            if document.opened and document.opened.before and document is chain[0]:
-                text = (
-                    f"{document.name} follows a file that was put aside and is not among these; look for it"
-                )
-                found.append(Finding(Verdict.NOTE, "lines", text))
-        found += [Finding(Verdict.FAILS, "lines", fault) for fault in faults_of(chain)]
-    if len(server) != 1:
-        text = "the server's transcripts do not follow from each other; name those of one run"
-        found.append(Finding(Verdict.FAILS, "lines", text))
+            if not document.reading.fault:
+                text = f"{document.name}: {len(document.reading.lines) + 1} lines, {by}"
+                found.append(Finding(Verdict.HOLDS, "lines", text))
+        if chain[0].opened and chain[0].opened.before:
+            text = f"{chain[0].name} follows a file that was put aside and is not among these; look for it"
+            found.append(Finding(Verdict.NOTE, "lines", text))
     return found
 
 
@@ -76,6 +77,9 @@ def judge(evidence: Evidence) -> list[Finding]:
 def _order(evidence: Evidence) -> Iterator[str]:
     """Lines that make no sense by themselves."""
     yield from evidence.server.faults
+    if not evidence.resumed:
+        for what in evidence.server.unended:
+            yield f"{evidence.server.name}: {what} has no end; the server was killed, or lines were cut off"
     for node in evidence.nodes:
         yield from node.faults
 
@@ -88,7 +92,7 @@ def _known(evidence: Evidence) -> Iterator[str]:
             yield f"session {short(name)} of the server was summed, and none of these nodes knows it"
     for node in evidence.nodes:
         mine = node.of_run(evidence.run)
-        if not mine:
+        if not any(node.of_run(run) for run in evidence.runs):
             yield f"{node.name} knows no session of run {evidence.run}: it is another node's, or lines are missing"
         for name in mine:
             if name not in evidence.server.sessions:
@@ -187,7 +191,14 @@ def _survivors(evidence: Evidence) -> Iterator[str]:
 
 
 def _shares(evidence: Evidence) -> Iterator[str]:
-    """Each node that the server heard revealed, once, one share a peer."""
+    """Each node that the server heard revealed, once, one share a peer; and there were enough to unmask."""
+    for session in evidence.server.sessions.values():
+        params, end = session.opened.params, session.sum
+        if end and params.is_complete and len(end.revealed) < params.threshold:
+            yield (
+                f"{evidence.server.name}, session {short(session.opened.session)}: {len(end.revealed)} clients "
+                f"revealed shares, and {params.threshold} rebuild a secret"
+            )
     for witness in evidence.witnesses:
         revealed, end = witness.told.revealed, witness.server.sum
         if revealed is None:
@@ -212,6 +223,9 @@ def _models(evidence: Evidence) -> Iterator[str]:
     summed = {
         each.opened.server_round for each in sessions if each.sum and each.opened.purpose is Purpose.TRAINING
     }
+    first = next((each.opened for each in sessions), None)
+    if evidence.before and first and first.model not in _had(evidence.before):
+        yield f"{evidence.server.name} goes on with a model that {evidence.before.name} does not know"
     after: dict[int, str] = {}
     for ended in evidence.server.rounds:
         number = ended.server_round
@@ -222,11 +236,17 @@ def _models(evidence: Evidence) -> Iterator[str]:
             yield f"round {number} changed the model, and nothing was summed in it"
         after[number] = ended.model_after
     rounds = {each.server_round: each for each in evidence.server.rounds}
-    for opened in (each.opened for each in sessions if not each.interrupted):
+    for opened in (each.opened for each in sessions):
         its = rounds.get(opened.server_round)
         training = opened.purpose is Purpose.TRAINING
         if its and opened.model != (its.model_before if training else its.model_after):
             yield f"session {short(opened.session)} had another model than round {its.server_round} of the server"
+
+
+def _had(server: ServerAccount) -> set[str]:
+    """Every model of a run."""
+    ended = {model for each in server.rounds for model in (each.model_before, each.model_after)}
+    return ended | {each.opened.model for each in server.sessions.values()}
 
 
 def _notes(evidence: Evidence) -> Iterator[Finding]:

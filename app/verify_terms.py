@@ -203,12 +203,13 @@ def _privacy(evidence: Evidence, demands: Demands) -> list[Finding]:
     modes = {each.opened.terms.mode: 0 for each in evidence.server.sessions.values()}
     for witness in evidence.witnesses:
         modes[witness.server.opened.terms.mode] += _is_noisy(witness.told.joined)
-    said = ", ".join(f"{mode} ({count} noisy rounds of these nodes)" for mode, count in sorted(modes.items()))
+    said = ", ".join(str(mode) for mode in sorted(modes))
+    due = sum(modes.values())
     faults = [*demands.faults]
     for node in evidence.nodes:
         faults += _uncharged(node, evidence, demands.ledgers)
-    found = finding("privacy", f"mode {said}; every one was charged to a ledger", faults)
-    if not demands.ledgers and any(modes.values()):
+    found = finding("privacy", f"mode {said}; {due} noisy releases of these nodes, each charged", faults)
+    if due and not demands.ledgers:
         text = "no ledger was given: that the noise was charged is the nodes' own word"
         found.append(Finding(Verdict.NOTE, "privacy", text))
     return found
@@ -227,6 +228,8 @@ def _uncharged(
     for witness in (each for each in evidence.witnesses if each.node is node):
         joined = witness.told.joined
         if not _is_noisy(joined):
+            if joined.ledger:
+                yield f"{witness.where}: it names a charge, and nothing noisy was released"
             continue
         if not joined.ledger:
             yield f"{witness.where}: it promises noise, and nothing was charged"

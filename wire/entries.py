@@ -22,7 +22,6 @@ from wire.entry_kinds import (
     Masked,
     Opened,
     Refused,
-    Resumed,
     Revealed,
     RoundEnded,
     SessionOpened,
@@ -35,7 +34,7 @@ from wire.rounds import Purpose
 
 OF_NODES: Final[tuple[type[Entry], ...]] = (Joined, Masked, Signed, Revealed, Refused)
 OF_SERVERS: Final[tuple[type[Entry], ...]] = (
-    SessionOpened, Sharers, Survivors, Summed, Failed, RoundEnded, Resumed,
+    SessionOpened, Sharers, Survivors, Summed, Failed, RoundEnded,
 )  # fmt: skip
 _ALL: Final[tuple[type[Entry], ...]] = (Opened, *OF_NODES, *OF_SERVERS)
 KINDS: Final[Mapping[str, type[Entry]]] = {each.kind: each for each in _ALL}

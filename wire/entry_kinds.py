@@ -28,7 +28,7 @@ def _sentence(value: object) -> object:
 
 
 def _ascending(value: object) -> object:
-    """A set as a tuple in order, a list as JSON has it as a tuple; anything else as it came."""
+    """A set as a tuple in order, a list as a tuple; anything else as it came."""
     if isinstance(value, set | frozenset):
         return tuple(sorted(value))
     return tuple(value) if isinstance(value, list) else value
@@ -66,12 +66,14 @@ class Opened(Entry):
 
     Attributes:
         version: of these kinds.
+        file: 32 random hexadecimal digits: no line of one file fits another of the same key.
         key: Ed25519 public key whose signature every line carries; empty: no line does.
         before: SHA-256 of the file that was put aside for this one; `vanished`; empty: there was none.
     """
 
     kind = "opened"
     version: Literal[1]
+    file: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     key: DigestOrNone
     before: Annotated[str, Field(pattern=rf"^([0-9a-f]{{64}}|{VANISHED})?$")]
 
@@ -250,15 +252,3 @@ class RoundEnded(Entry):
     server_round: Number
     model_before: Digest
     model_after: Digest
-
-
-class Resumed(Entry):
-    """Server: it was stopped and goes on with a run; whatever had no end until here gets none.
-
-    Attributes:
-        server_round: the next one.
-    """
-
-    kind = "resumed"
-    run: Name
-    server_round: Number

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -237,7 +238,7 @@ def _open_or_begin(path: Path, signer: SigningKey | None) -> LedgerFile:
         before = VANISHED if LedgerFile.existed(path) else ""
     except LedgerDamaged:
         before = _put_aside(path)
-    opened = Opened(version=VERSION, key=key, before=before)
+    opened = Opened(version=VERSION, file=secrets.token_hex(16), key=key, before=before)
     LedgerFile.forget(path)
     LedgerFile.create(path, _signed(opened, START, signer))
     return LedgerFile.open(path)
