@@ -192,23 +192,20 @@ class Checkpoints:
     def _check_header(self, name: str, line: bytes, payload: bytes) -> None:
         header = _parsed(line)
         wanted = self._header(hashlib.sha256(payload).hexdigest())
-        if type(header.get("format")) is int and header["format"] != FORMAT:
-            raise CheckpointRefused(
-                f"{name} is of format {header['format']}, and this version reads {FORMAT}"
-            )
-        if set(header) != set(wanted) or header["sha256"] != wanted["sha256"]:
+        version = header.get("format")
+        if type(version) is int and version != FORMAT:
+            raise CheckpointRefused(f"{name} is of format {version}, and this version reads {FORMAT}")
+        if type(version) is not int or set(header) != set(wanted) or header["sha256"] != wanted["sha256"]:
             raise CheckpointRefused(f"{name} is torn or was changed")
         for key, words in (("run", "another run"), ("configuration", "another configuration")):
             if header[key] != wanted[key]:
                 raise CheckpointRefused(f"{name} is of {words}")
-        if header != wanted:
-            raise CheckpointRefused(f"{name} is torn or was changed")
 
 
 def _parsed(line: bytes) -> Mapping[str, object]:
     try:
         header = json.loads(line) if len(line) <= _LONGEST_HEADER else None
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     return header if isinstance(header, dict) else {}
 
