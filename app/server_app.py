@@ -151,7 +151,7 @@ def roster_of(config: RunConfig) -> Roster | None:
         ConfigError, NotAuthentic: `adversary` is active and there is no roster, or none that can be used.
     """
     if config.roster:
-        roster = load_roster(Path(config.roster), config.roster_authority)
+        roster = load_roster(Path(config.roster).absolute(), config.roster_authority)
         roster.check_time(time.time())
         return roster
     if config.adversary == "active":
