@@ -20,6 +20,7 @@ from privacy.terms import PrivacyMode, PrivacyTerms
 from secagg.errors import NotAuthentic
 from secagg.primitives import SigningKey
 from tests.support.launched import ROOT
+from tests.support.launched import run as launch
 from tests.support.told_run import (
     AUTHORITY,
     POLICY,
@@ -154,6 +155,36 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 def test_a_transcript_given_twice_is_a_mistake(told: ToldRun) -> None:
     with pytest.raises(ConfigError, match="given twice"):
         found(told, nodes=[*told.nodes, told.nodes[0]])
+
+
+@pytest.mark.slow
+@pytest.mark.simulation
+def test_a_real_run_is_proved_and_one_edited_digit_is_not(tmp_path: Path) -> None:
+    """Against an active server, with noise, and with a client that vanishes in r2 of the first round."""
+    keys = {
+        "task": "digits_hog", "adversary": "active", "clients": 4, "rounds": 2, "privacy": "client",
+        "client-noise-multiplier": 4, "delta": 1e-5, "local-epochs": 1,
+    }  # fmt: skip
+    settings = [part for key, value in keys.items() for part in ("-c", f"{key}={value}")]
+    command = [sys.executable, "-m", "app", "run", "--quiet", "--drop", "1@r2:round1", *settings]
+    finished = launch(command, tmp_path)
+    assert finished.exit_code == 0, finished.output + finished.errors
+    folder = finished.directory
+    server, *rest = sorted((folder / "transcripts").glob("server-*.jsonl"))
+    nodes = sorted((folder / "transcripts").glob("[0-9].jsonl"))
+    assert (rest, len(nodes)) == ([], 4)
+    authority = (folder / "authority.hex").read_text().strip()
+    arguments = ["--server", str(server), *map(str, nodes), "--roster", str(folder / "roster.json")]
+    arguments += ["--authority", authority]
+    arguments += [part for path in (folder / "ledgers").glob("*.jsonl") for part in ("--ledger", str(path))]
+    done = run(arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok    privacy    mode client; 8 noisy releases of these nodes, each charged" in done.stdout
+    assert "it left without a word" in done.stdout
+    edit(server, lambda tables: lines(tables, "session")[0]["params"].update(modulus_bits=33))
+    done = run(arguments)
+    assert done.returncode == 3
+    assert "the context is not that of its fields" in done.stdout
 
 
 # --- every edit ----------------------------------------------------------------------------------
