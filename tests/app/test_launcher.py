@@ -1,5 +1,6 @@
 """Exit codes from events and status; whole runs of a tiny app that leave no process behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -54,6 +55,19 @@ def test_both_the_last_event_and_flower_must_say_success(
     assert words in outcome.error
     assert "\n" not in outcome.error
     assert bool(outcome.lines) == (exit_code == 0)
+
+
+@pytest.mark.parametrize("code", ["CONFIG", "ENV", "QUORUM"])
+def test_a_run_whose_last_word_is_not_on_the_disk_is_read_from_flowers(
+    directory: RunDirectory, code: str
+) -> None:
+    """A full disk takes no event, and a refused resumption writes none."""
+    details = f"Exit Code: 300\nRuntimeError: {code}: what and\x1b why\nmore"
+    outcome = judge({}, "finished:failed", details, directory, RunConfig())
+    assert (outcome.exit_code, outcome.error) == (
+        {"CONFIG": 2, "ENV": 4, "QUORUM": 3}[code],
+        f"{code}: what and? why",
+    )
 
 
 def test_a_ledger_that_cannot_be_read_costs_the_sentence_and_not_the_result(directory: RunDirectory) -> None:
@@ -114,6 +128,44 @@ def test_a_users_mistake_is_one_line_exit_2_and_under_a_second(
     assert answer.stderr.count("\n") == 1
     assert answer.stderr.startswith("CONFIG: ")
     assert words in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("left", "arguments", "code", "words"),
+    [
+        ((), [], 2, "CONFIG: {run} holds no run: it has no config.toml"),
+        (("config.toml",), [], 4, "ENV: run {name} left no checkpoint"),
+        (("config.toml", "checkpoint"), ["-c", "seed=3"], 2, "CONFIG: seed is 0 in run {name} and must stay so"),
+        (("config.toml", "checkpoint"), ["-c", "rounds=2"], 2, "CONFIG: rounds = 2 is less than the 10"),
+        (("config.toml", "checkpoint", "finished"), [], 2, "CONFIG: run {name} has finished its 10 server rounds"),
+        (("config.toml", "checkpoint", "held"), [], 2, "CONFIG: run {name} is still going"),
+        (("config.toml", "checkpoint", "served"), [], 2, "CONFIG: run {name} is still going"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_resumed_is_said_in_one_line(
+    tmp_path: Path, repository: Path, left: tuple[str, ...], arguments: list[str], code: int, words: str
+) -> None:
+    directory = RunDirectory.create(tmp_path, RunConfig())
+    if "config.toml" not in left:
+        (directory.path / "config.toml").unlink()
+    if "checkpoint" in left:
+        directory.checkpoints.mkdir()
+        (directory.checkpoints / "3.checkpoint").touch()
+    if "finished" in left:
+        directory.emit("run_finished", rounds=10)
+    with contextlib.ExitStack() as stack:
+        for name, mark in (("held", directory.log), ("served", directory.events)):
+            if name in left:
+                stack.enter_context(directory.at_work(mark))
+        before = {path.name for path in directory.path.iterdir()}
+        answer = subprocess.run(
+            [sys.executable, "-P", "-m", "app", "resume", str(directory.path), *arguments],
+            env=environment(repository), cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert answer.returncode == code, answer.stderr
+    assert answer.stderr.startswith(words.format(run=directory.path, name=directory.id))
+    assert answer.stderr.count("\n") == 1
+    assert {path.name for path in directory.path.iterdir()} - {"superlink.log", "events.jsonl"} <= before
 
 
 def test_cuda_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path, repository: Path) -> None:

@@ -145,3 +145,20 @@ def test_sizes() -> None:
 def test_a_peers_words_are_shown_printable_and_cut() -> None:
     assert printable("a\nb\u202ec\x00") == "a?b?c?"
     assert len(printable("x" * 10**6)) == 200
+
+
+def test_a_resumed_run_and_its_checkpoints() -> None:
+    progress = Progress(rounds=10)
+    started = next(event for event in RECORDED if event["event"] == "run_started")
+    resumed = started | {"event": "run_resumed", "server_round": 4, "groups": 2}
+    first, second = progress.lines(resumed)
+    assert first.startswith("digits, fedavg: 650 parameters, 10 clients in 2 groups")
+    assert second == "continued after server round 4"
+    refused = {
+        "event": "checkpoint_refused",
+        "code": "ENV",
+        "reason": "5.checkpoint is torn\x1b or was changed",
+    }
+    assert progress.lines(refused) == ["not used: ENV: 5.checkpoint is torn? or was changed"]
+    failed = {"event": "checkpoint_failed", "code": "ENV", "reason": "no room"}
+    assert progress.lines(failed) == [" " * 14 + "ENV: no room"]
