@@ -21,7 +21,7 @@ from secagg.errors import CohortTooSmall
 from secagg.params import SecAggParams
 from strategies.cohort import FixedCohort, await_cohort
 from strategies.decoding import decoder_of
-from strategies.errors import NothingAggregated, StrategyNotSupported
+from strategies.errors import LinkLost, NothingAggregated, StrategyNotSupported
 from strategies.events import Emit, silent
 from strategies.groups import Groups, Membership, RoundTotal
 from strategies.outcome import evaluation_of, finished_fields
@@ -92,7 +92,7 @@ class SecureAggregation(Strategy):
 
         Raises:
             CohortIncomplete: the whole cohort never was there; later absences only fail their server round.
-            StrategyNotSupported: the inner strategy does not treat the cohort alike.
+            StrategyNotSupported, LinkLost: the inner strategy treats clients unlike; the SuperLink stayed away.
         """
         self._mean = self._evaluated = None
         try:
@@ -100,7 +100,7 @@ class SecureAggregation(Strategy):
             asked = list(self.inner.configure_train(server_round, arrays, config, cohort))
             nodes, chosen = one_request(asked, arrays)
             self._train(grid, nodes, arrays, chosen, server_round)
-        except StrategyNotSupported:
+        except (StrategyNotSupported, LinkLost):
             raise
         except ChorusError as error:
             if not self._known:
@@ -245,7 +245,7 @@ class SecureAggregation(Strategy):
         """The whole cohort at first; later whoever is there, as long as the session can succeed."""
         least = min(self.settings.groups * self.settings.least, self.settings.cohort)
         size = least if self._known else self.settings.cohort
-        nodes = await_cohort(grid, size, self.settings.cohort_deadline, self._known)
+        nodes = await_cohort(grid, size, self.settings.cohort_deadline, self._known, self.emit)
         if not self._known:
             self.emit("cohort_ready", nodes=nodes)
             self._known = frozenset(nodes)
