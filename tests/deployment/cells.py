@@ -78,8 +78,8 @@ class Cell:
                 return Outcome.STOPPED
             case Killed.TWO_CLIENT_APPS:
                 return Outcome.REFUSED
-        # Once every input is masked and in, a client that vanishes is in the sum all the same: three shares do.
-        return Outcome.ALL if self.protocol_round == "r4" else Outcome.OTHERS
+        # Once the masked inputs are in (r2), a client that vanishes is in the sum all the same: three shares do.
+        return Outcome.ALL if self.protocol_round > "r2" else Outcome.OTHERS
 
     @property
     def rounds(self) -> int:

@@ -1,14 +1,12 @@
 """Every process of a real deployment killed in every protocol round: predicted and found, cell by cell.
 
-Decides: when a protocol round is under way, and what was found; a sum that is not the exact one of the predicted
-clients is a mismatch, whatever the events say. The predictions stand in `cells`.
-Refuses to know: why.
+Decides: when a protocol round is under way, and how its victim is found and killed. The predictions stand in `cells`.
+Refuses to know: what is wrong and what is right (`verdict`).
 
     python -m tests.deployment.faults [--only CELL ...] [--save]
 """
 
 import argparse
-import itertools
 import json
 import shutil
 import sys
@@ -16,11 +14,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from safetensors.numpy import load_file
 
 from bench.plain.launched import ROOT
 from bench.report import KEPT, machine
@@ -29,7 +25,6 @@ from tests.deployment.cells import (
     NODES,
     ROUNDS,
     SECOND,
-    THRESHOLD,
     VICTIM,
     Cell,
     Killed,
@@ -46,45 +41,10 @@ from tests.deployment.stack import (
     Submitted,
     node_name,
     running,
-)  # fmt: skip
-from tests.support.known_task import NAMES
+)
+from tests.deployment.verdict import ROUND_DEADLINE, TRAINING_DEADLINE, Found, judge
 
-ROUND_DEADLINE, TRAINING_DEADLINE = 20.0, 30.0
-LATE = 5.0  # seconds past its deadline that a protocol round may take
-SILENCE, HEARTBEATS = 60.0, 90.0  # until the link is lost; until Flower fails a run whose ServerApp is dead
-_NEAR = 1e-5
 _PACKAGES = ("app", "strategies", "clients", "wire", "secagg", "privacy", "arithmetic")
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one cell came to.
-
-    Attributes:
-        cell: which.
-        outcome: what was found, in the words of the prediction where they agree.
-        wrong: what does not agree; empty when all is well.
-        seconds: from the signal to the end of the run.
-    """
-
-    cell: Cell
-    outcome: str
-    wrong: tuple[str, ...]
-    seconds: float
-
-    @property
-    def line(self) -> str:
-        """For people."""
-        verdict = "as predicted" if not self.wrong else f"MISMATCH: {'; '.join(self.wrong)}"
-        return f"{self.cell.name:34} {self.cell.outcome:40} {self.seconds:6.1f} s  {verdict}"
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """For `bench/results/faults.json`."""
-        return {
-            "cell": self.cell.name, "predicted": self.cell.outcome, "found": self.outcome,
-            "wrong": list(self.wrong), "seconds": round(self.seconds, 1),
-        }  # fmt: skip
 
 
 @contextmanager
@@ -191,108 +151,6 @@ def _start_again(killed: Killed, stack: Stack) -> None:
 def starts(stack: Stack, tree: Path) -> bool:
     """Whether another run starts."""
     return stack.submit(tree, settings(1), "second").await_event(bool, 60)
-
-
-def judge(cell: Cell, stack: Stack, run: Submitted, struck: float) -> Found:
-    """Wait for the end and hold everything that can be seen against the prediction."""
-    ended = run.await_end(cell.rounds * 120 + HEARTBEATS)
-    seconds = time.monotonic() - struck
-    wrong = [*_late(cell, run)]
-    if not ended:
-        wrong.append("the run hangs")
-    match cell.outcome:
-        case Outcome.STOPPED:
-            wrong += _stopped(run, ended, seconds)
-        case Outcome.LINK_LOST:
-            wrong += _link_lost(stack, run, ended, seconds)
-        case _:
-            wrong += _summed(cell, run, ended)
-    return Found(cell, "otherwise" if wrong else cell.outcome, tuple(wrong), seconds)
-
-
-def _late(cell: Cell, run: Submitted) -> Iterator[str]:
-    """Protocol rounds that took longer than their deadline allows; what the SuperLink was away is not theirs."""
-    away = AWAY + 20.0 if cell.killed is Killed.SUPER_LINK and cell.again else 0.0
-    for trip in run.find("protocol_round"):
-        deadline = TRAINING_DEADLINE if trip["protocol_round"] == "r1" else ROUND_DEADLINE
-        if trip["seconds"] > deadline + away + LATE:
-            yield f"{trip['protocol_round']} took {trip['seconds']:.1f} s"
-
-
-def _stopped(run: Submitted, ended: str, seconds: float) -> Iterator[str]:
-    if not ended.startswith("finished:failed"):
-        yield f"Flower calls the run {ended or 'unended'}"
-    if seconds > HEARTBEATS:
-        yield f"it took {seconds:.0f} s"
-    yield from _released(run)
-
-
-def _link_lost(stack: Stack, run: Submitted, ended: str, seconds: float) -> Iterator[str]:
-    failed = run.find("run_failed", code="ENV")
-    if ended != "run_failed" or not failed or "has not answered" not in failed[0]["reason"]:
-        yield f"the run ended with {run.events[-1]}"
-    if seconds > SILENCE + 2 * LATE:
-        yield f"it took {seconds:.0f} s"
-    end = time.monotonic() + 15
-    while stack.processes(EXECUTOR, SERVER_APP) and time.monotonic() < end:
-        time.sleep(0.1)
-    if stack.processes(EXECUTOR, SERVER_APP):
-        yield "the ServerApp is still there"
-    yield from _released(run)
-
-
-def _released(run: Submitted) -> Iterator[str]:
-    if run.find("round_finished") or (run.directory / "model.safetensors").exists():
-        yield "something was released"
-
-
-def _summed(cell: Cell, run: Submitted, ended: str) -> Iterator[str]:
-    """Each server round's mean, as the models tell it, is the exact one of the clients that should be in it."""
-    if ended != "run_finished":
-        yield f"the run ended with {run.events[-1]}"
-        return
-    first, *later = _means(run)
-    everybody = set(range(NODES))
-    match cell.outcome:
-        case Outcome.ALL:
-            expected: list[set[int]] | None = [everybody]
-        case Outcome.OTHERS:
-            expected = [everybody - {VICTIM}]
-        case _:
-            expected = None
-    if expected is None:
-        if run.find("round_finished", server_round=1):
-            yield "server round 1 was not refused"
-        failed = run.find("round_failed", server_round=1, code="QUORUM")
-        if not failed or (first, *later)[-1] != everybody:
-            yield f"it came to {(first, *later)} after {failed}"
-    elif [first, *later] != expected:
-        yield f"the sum is that of {[first, *later]}"
-    if not run.find("round_finished", purpose="evaluation"):
-        yield "the next session failed"
-
-
-def _means(run: Submitted) -> list[set[int] | None]:
-    """Whose exact mean each finished training round moved the model by; None: nobody's."""
-    models = [
-        [event["metrics"][name] for name in NAMES]
-        for event in run.find("round_finished")
-    ] + [load_file(run.directory / "model.safetensors")["at"].tolist()]  # fmt: skip
-    moves = [[b - a for a, b in itertools.pairwise(column)] for column in zip(*models, strict=True)]
-    steps = [list(step) for step in zip(*moves, strict=True)]
-    # The last session judges the model that was saved: between the two nothing moved.
-    *training, nothing = steps
-    return [_whose(step) for step in training] if max(map(abs, nothing)) < _NEAR else [None]
-
-
-def _whose(step: Sequence[float]) -> set[int] | None:
-    for size in range(THRESHOLD, NODES + 1):
-        for clients in itertools.combinations(range(NODES), size):
-            total = sum(2**client for client in clients)
-            mean = [2**client / total if client in clients else 0.0 for client in range(NODES)]
-            if max(abs(a - b) for a, b in zip(step, mean, strict=True)) < _NEAR:
-                return set(clients)
-    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

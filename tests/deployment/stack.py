@@ -9,7 +9,6 @@ Refuses to know: what is trained, and what a test makes of it.
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -74,8 +73,18 @@ class Stack:
             "--port", str(self._ports[0]), "--database", str(self.folder / "link.db"),
             "--disable-runtime-dependency-installation",
         )  # fmt: skip
-        if not self.inside(LINK):
-            _await_port(self.address, self._ports[0])
+        self._await_link()
+
+    def _await_link(self) -> None:
+        """Wait until the SuperLink listens, as seen from its own host."""
+        code = f"import socket; socket.create_connection(({self.address!r}, {self._ports[0]}), 1)"
+        end = time.monotonic() + 60
+        while subprocess.run(
+            [*self.inside(LINK), sys.executable, "-S", "-c", code], stderr=subprocess.DEVNULL, check=False
+        ).returncode:
+            if self.running[LINK].poll() is not None or time.monotonic() > end:
+                raise RuntimeError((self.folder / f"{LINK}.log").read_text())
+            time.sleep(0.1)
 
     def start_executor(self) -> None:
         """Start the SuperExec that starts ServerApps."""
@@ -242,15 +251,6 @@ def running(stack: Stack) -> Iterator[Stack]:
 
 def _plain(value: object) -> bool:
     return isinstance(value, str | int | float | bool | None)
-
-
-def _await_port(host: str, port: int) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        with suppress(OSError), socket.create_connection((host, port), timeout=1):
-            return
-        time.sleep(0.05)
-    raise RuntimeError(f"nothing listens at {host}:{port}")
 
 
 def _in_session(session: int) -> Iterator[int]:
