@@ -76,16 +76,25 @@ def play(cell: Cell, tree: Path) -> Found:
     folder = Path(tempfile.mkdtemp(prefix="chorus-fault-"))
     try:
         with running(Stack(folder, NODES)) as stack:
-            run = stack.submit(tree, settings(cell.rounds))
-            struck = strike(cell, stack, run)
-            found = judge(cell, stack, run, struck)
-            if cell.again and cell.outcome is Outcome.STOPPED and not starts(stack, tree):
-                return replace(
-                    found, outcome="otherwise", wrong=(*found.wrong, "no other run could be started")
-                )
-            return found
+            return _played(cell, stack, tree)
+    except RuntimeError as error:
+        return Found(cell, "not played", (str(error),), 0.0)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _played(cell: Cell, stack: Stack, tree: Path) -> Found:
+    run = stack.submit(tree, settings(cell.rounds))
+    struck = strike(cell, stack, run)
+    found = judge(cell, stack, run, struck)
+    if cell.again and cell.outcome is Outcome.STOPPED and not _starts(stack, tree):
+        return replace(found, outcome="otherwise", wrong=(*found.wrong, "no other run could be started"))
+    return found
+
+
+def _starts(stack: Stack, tree: Path) -> bool:
+    """Whether another run starts."""
+    return stack.submit(tree, settings(1), "second").await_event(bool, 60)
 
 
 def strike(cell: Cell, stack: Stack, run: Submitted) -> float:
@@ -148,11 +157,6 @@ def _start_again(killed: Killed, stack: Stack) -> None:
             stack.start_link()
 
 
-def starts(stack: Stack, tree: Path) -> bool:
-    """Whether another run starts."""
-    return stack.submit(tree, settings(1), "second").await_event(bool, 60)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play the cells, print each, and say by the exit status whether all came as predicted."""
     parser = argparse.ArgumentParser(
@@ -162,17 +166,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only", nargs="+", metavar="CELL", choices=sorted(known), help="such as SuperNode@r1"
     )
-    parser.add_argument("--save", action="store_true", help="keep the result in bench/results/faults.json")
+    parser.add_argument("--save", action="store_true", help="keep the results in bench/results/faults.json")
     options = parser.parse_args(arguments)
-    found = []
+    mismatches = 0
     with known_tree() as tree:
         for name in options.only or known:
-            found.append(play(known[name], tree))
-            print(found[-1].line, flush=True)
-    if options.save:
-        report = {"machine": machine(), "cells": [one.record for one in found]}
-        (KEPT / "faults.json").write_text(json.dumps(report, indent=1) + "\n")
-    return int(any(one.wrong for one in found))
+            found = play(known[name], tree)
+            mismatches += bool(found.wrong)
+            print(found.line, flush=True)
+            if options.save:
+                keep(found)
+    return int(mismatches > 0)
+
+
+def keep(found: Found) -> None:
+    """Put one result beside those that are kept, in the order of the table."""
+    path = KEPT / "faults.json"
+    kept = json.loads(path.read_text())["cells"] if path.exists() else []
+    results = {record["cell"]: record for record in [*kept, found.record]}
+    ordered = [results[cell.name] for cell in cells() if cell.name in results]
+    path.write_text(json.dumps({"machine": machine(), "cells": ordered}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
