@@ -17,7 +17,7 @@ from tests.deployment.cells import AWAY, NODES, THRESHOLD, VICTIM, Cell, Killed,
 from tests.deployment.stack import EXECUTOR, SERVER_APP, Stack, Submitted
 from tests.support.known_task import NAMES
 
-ROUND_DEADLINE, TRAINING_DEADLINE = 20.0, 30.0
+ROUND_DEADLINE, TRAINING_DEADLINE = 20.0, 45.0
 LATE = 5.0  # seconds past its deadline that a protocol round may take
 SILENCE, HEARTBEATS = 60.0, 90.0  # until the link is lost; until Flower fails a run whose ServerApp is dead
 _NEAR = 1e-5
