@@ -11,31 +11,36 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from strategies.errors import CohortIncomplete, StrategyNotSupported
-from strategies.events import Emit
+from strategies.events import Emit, silent
+from strategies.link import Link
 from strategies.settings import Settings
 
 _LOOK_INTERVAL = 0.2
 _MOST_LOOKS = 3
 
 
-def await_cohort(grid: Grid, size: int, deadline: float, known: frozenset[int] = frozenset()) -> list[int]:
+def await_cohort(
+    grid: Grid, size: int, deadline: float, known: frozenset[int] = frozenset(), emit: Emit = silent
+) -> list[int]:
     """The ids of all connected nodes, once there are at least `size`; ascending.
 
     Args:
         grid: Flower's grid.
         size: nodes to wait for.
-        deadline: seconds on the monotonic clock.
+        deadline: seconds on the monotonic clock; time in which the SuperLink was away does not count.
         known: nodes seen earlier in the run; whoever of them is away is named.
+        emit: receives `link_lost` and `link_back`.
 
     Raises:
         CohortIncomplete: the deadline passed.
+        LinkLost: the SuperLink stayed away.
     """
-    end = time.monotonic() + deadline
+    link, end = Link(grid, emit), time.monotonic() + deadline
     while True:
-        nodes = sorted(grid.get_node_ids())
+        nodes = sorted(link.nodes())
         if len(nodes) >= size:
             return nodes
-        if time.monotonic() >= end:
+        if time.monotonic() >= end + link.away:
             break
         time.sleep(min(_LOOK_INTERVAL, deadline))
     away = ", ".join(map(str, sorted(known - set(nodes)))) or f"{size - len(nodes)} that never connected"
@@ -69,9 +74,9 @@ class Attendance:
         settings, deadline = self._settings, self._settings.cohort_deadline
         least = min(settings.groups * settings.least, settings.cohort)
         if self.known:
-            return await_cohort(grid, least, deadline, self.known)
+            return await_cohort(grid, least, deadline, self.known, self._emit)
         try:
-            nodes = await_cohort(grid, settings.cohort, deadline)
+            nodes = await_cohort(grid, settings.cohort, deadline, emit=self._emit)
         except CohortIncomplete:
             if not self.once_whole:
                 raise

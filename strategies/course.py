@@ -93,7 +93,7 @@ class Course:
         deadline = deadlines.training if training else deadlines.protocol_round
         replies = exchange(
             line.grid, requests, protocol_round, self._session.server_round, deadline, deadlines.poll_interval,
-            line.expected.get(protocol_round, 0.0), line.stopped,
+            line.expected.get(protocol_round, 0.0), line.stopped, line.emit,
         )  # fmt: skip
         for node, reply in replies:
             if isinstance(reply, Refusal):

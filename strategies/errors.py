@@ -15,5 +15,11 @@ class NothingAggregated(ChorusError):
     code = "QUORUM"
 
 
+class LinkLost(ChorusError):
+    """The SuperLink stayed away, or refuses its own ServerApp: no server round can go on, and the run ends."""
+
+    code = "ENV"
+
+
 class StrategyNotSupported(ConfigError):
     """A strategy that needs to see single updates; the mean is all there is."""

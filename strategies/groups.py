@@ -27,6 +27,7 @@ from secagg.params import SecAggParams
 from secagg.primitives import digest
 from strategies.chronicle import Chronicle
 from strategies.course import SessionReport
+from strategies.errors import LinkLost
 from strategies.events import Emit
 from strategies.session import SessionDriver
 from strategies.settings import Settings
@@ -161,6 +162,7 @@ class Groups:
 
         Raises:
             ChorusError: no group gave a sum; one of the reasons.
+            LinkLost: the SuperLink stayed away, whatever other groups gave.
         """
         started, total, adding = time.monotonic(), RoundTotal(), threading.Lock()
 
@@ -171,6 +173,8 @@ class Groups:
                     raise CohortTooSmall("are connected", len(nodes), params.min_survivors)
                 report = driver.run(params, nodes, model, config, server_round, purpose)
                 accept(report)
+            except LinkLost:
+                raise  # no group can go on
             except ChorusError as error:
                 return error
             with adding:

@@ -23,7 +23,7 @@ from strategies.chronicle import Chronicle
 from strategies.cohort import Attendance, FixedCohort
 from strategies.course import SessionReport
 from strategies.decoding import decoder_of
-from strategies.errors import StrategyNotSupported
+from strategies.errors import LinkLost, StrategyNotSupported
 from strategies.events import Emit, silent
 from strategies.groups import Groups, Membership, RoundTotal
 from strategies.numbering import Judge, Numbered
@@ -104,7 +104,7 @@ class SecureAggregation(Strategy):
 
         Raises:
             CohortIncomplete: the whole cohort never was there; later absences only fail their server round.
-            StrategyNotSupported: the inner strategy does not treat the cohort alike.
+            StrategyNotSupported, LinkLost: the inner strategy treats clients unlike; the SuperLink stayed away.
         """
         self._mean = self._evaluated = None
         self._model, self.asked = arrays, self.asked + 1
@@ -113,7 +113,7 @@ class SecureAggregation(Strategy):
             asked = list(self.inner.configure_train(server_round, arrays, config, cohort))
             nodes, chosen = one_request(asked, arrays)
             self._train(grid, nodes, arrays, chosen, server_round)
-        except StrategyNotSupported:
+        except (StrategyNotSupported, LinkLost):
             raise
         except ChorusError as error:
             if not self._attendance.known:

@@ -5,8 +5,10 @@ import time
 
 import pytest
 
+from strategies import cohort
 from strategies.cohort import await_cohort
-from strategies.errors import CohortIncomplete
+from strategies.errors import CohortIncomplete, LinkLost
+from strategies.link import Link
 from tests.support.local_grid import LocalGrid
 from tests.support.plain_app import app
 
@@ -60,3 +62,34 @@ def test_nobody_at_all(grid: LocalGrid) -> None:
     grid.online = set()
     with pytest.raises(CohortIncomplete, match="here: none"):
         await_cohort(grid, 4, 0.05)
+
+
+class Slow(Link):
+    """Comes back after a while, and answers then as the grid does; or never."""
+
+    seconds = 0.5
+
+    def nodes(self) -> list[int]:
+        if self.seconds and not self.away:
+            time.sleep(self.seconds)
+            self.away += self.seconds + 1.0
+        return super().nodes()
+
+
+def test_the_wait_for_the_cohort_leaves_out_what_the_superlink_was_away(
+    grid: LocalGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cohort, "Link", Slow)
+    late = grid.ids[3]
+    grid.online.discard(late)
+    threading.Timer(0.8, grid.online.add, [late]).start()
+    assert late in await_cohort(grid, 4, 0.2)
+
+
+def test_a_superlink_that_stays_away_ends_the_wait(grid: LocalGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(grid, "get_node_ids", lambda: released.wait(30))
+    monkeypatch.setattr(cohort, "Link", lambda *args: Link(*args, 0.3, 0.05))
+    with pytest.raises(LinkLost):
+        await_cohort(grid, 4, 60.0)
+    released.set()

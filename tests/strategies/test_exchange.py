@@ -1,15 +1,19 @@
 """One protocol round over the grid: whose reply it is, and how long to wait."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Event, Timer
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from strategies import exchange as module
+from strategies.errors import LinkLost
 from strategies.exchange import Refusal, exchange, printable
+from strategies.link import Link
 from tests.support.local_grid import LocalGrid
 from wire.records import message_in, reply_record, request_record
 from wire.rounds import ProtocolRound
@@ -164,3 +168,112 @@ def test_once_stopped_nothing_more_is_waited_for(grid: LocalGrid) -> None:
     started = time.monotonic()
     assert not list(exchange(grid, requests, R2, 7, 60.0, 10.0, 0.0, stopped))
     assert time.monotonic() - started < 5
+
+
+@pytest.fixture
+def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outages of tenths of a second."""
+    monkeypatch.setattr(module, "Link", lambda grid, emit: Link(grid, emit, 1.0, 0.05))
+
+
+def away_for(grid: LocalGrid, seconds: float) -> None:
+    """Whoever asks in the next seconds waits until they are over, as Flower's grid does it."""
+    end = time.monotonic() + seconds
+    pull, nodes = grid.pull_messages, grid.get_node_ids
+
+    def pulled(identifiers: Iterable[str]) -> Iterable[Message]:
+        time.sleep(max(0.0, end - time.monotonic()))
+        return pull(identifiers)
+
+    def seen() -> Iterable[int]:
+        time.sleep(max(0.0, end - time.monotonic()))
+        return nodes()
+
+    grid.pull_messages, grid.get_node_ids = pulled, seen  # type: ignore[method-assign]
+
+
+@pytest.mark.usefixtures("prompt")
+def test_time_in_which_the_superlink_was_away_is_not_the_clients(
+    grid: LocalGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The late one answers 0.3 s after the SuperLink came back, long past the deadline of 0.1 s."""
+    monkeypatch.setattr("strategies.link.RETURN", 1.0)
+    late: list[Message] = []
+
+    def later(reply: Message) -> Message | None:
+        if reply.metadata.src_node_id != grid.ids[2]:
+            return reply
+        late.append(reply)
+        return None
+
+    grid.after = later
+    away_for(grid, 0.6)
+    told: list[str] = []
+    found = []
+    requests = {node: request_record(b"ask", None, None) for node in grid.ids}
+    for node, _ in exchange(grid, requests, R2, 7, 0.1, 0.01, emit=lambda event, **_: told.append(event)):
+        found.append(node)
+        if len(found) == 2:
+            Timer(0.3, setattr, [grid, "injected", late]).start()
+    assert found == grid.ids
+    assert told == ["link_lost", "link_back"]
+
+
+@pytest.mark.usefixtures("prompt")
+def test_a_superlink_that_stays_away_ends_the_exchange(grid: LocalGrid) -> None:
+    away_for(grid, 3.0)
+    started = time.monotonic()
+    with pytest.raises(LinkLost):
+        asked(grid, deadline=0.1)
+    assert time.monotonic() - started < 2.8
+
+
+def test_no_outage_puts_a_deadline_off_for_ever(grid: LocalGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Flapping(Link):
+        def pull(self, identifiers: Iterable[str]) -> list[Message]:
+            self.away += 1.0
+            return super().pull(identifiers)
+
+    monkeypatch.setattr(module, "Link", Flapping)
+    monkeypatch.setattr(module, "LONGEST_EXTENSION", 0.3)
+    grid.after = lambda m: None
+    started = time.monotonic()
+    assert asked(grid, deadline=0.1) == []
+    assert 0.4 <= time.monotonic() - started < 2.5
+
+
+def failing(grid: LocalGrid, fails: Callable[[list[str]], bool]) -> None:
+    """The SuperLink answers HTTP 500 to pulls of which `fails` says so."""
+    pull = grid.pull_messages
+
+    def pulled(identifiers: Iterable[str]) -> Iterable[Message]:
+        if fails(list(identifiers)):
+            request = httpx.Request("POST", "http://127.0.0.1")
+            raise httpx.HTTPStatusError("", request=request, response=httpx.Response(500))
+        return pull(identifiers)
+
+    grid.pull_messages = pulled  # type: ignore[method-assign]
+
+
+def test_a_superlink_that_errs_while_it_starts_costs_nobody_the_round(grid: LocalGrid) -> None:
+    errors = iter(range(9))
+    failing(grid, lambda _: next(errors, None) is not None)
+    assert [node for node, _ in asked(grid, 5.0)] == grid.ids
+    assert not any(isinstance(reply, Refusal) for _, reply in asked(grid))
+
+
+def test_a_reply_that_the_superlink_cannot_give_costs_its_sender_alone(grid: LocalGrid) -> None:
+    failing(grid, lambda keys: "message-2" in keys)
+    assert [node for node, _ in asked(grid, 0.2)] == [grid.ids[0], grid.ids[2]]
+
+
+def test_a_reply_that_flower_cannot_parse_is_a_refusal_of_its_sender(grid: LocalGrid) -> None:
+    pull = grid.pull_messages
+
+    def broken(identifiers: Iterable[str]) -> Iterable[Message]:
+        if "message-2" in (keys := list(identifiers)):
+            raise ValueError("not a message")
+        return pull(keys)
+
+    grid.pull_messages = broken  # type: ignore[method-assign]
+    assert [type(reply) for _, reply in asked(grid)].count(Refusal) == 1

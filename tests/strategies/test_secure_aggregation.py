@@ -17,7 +17,7 @@ from clients import steps
 from secagg.masks import Residues
 from strategies import session
 from strategies.course import SessionReport
-from strategies.errors import CohortIncomplete, NothingAggregated, StrategyNotSupported
+from strategies.errors import CohortIncomplete, LinkLost, NothingAggregated, StrategyNotSupported
 from strategies.secure_aggregation import SecureAggregation
 from strategies.settings import Settings
 from tests.support.local_grid import LocalGrid
@@ -450,3 +450,21 @@ def test_silence_at_any_protocol_round_is_a_drop() -> None:
         trial.grid.before = at(protocol_round, swallow, trial.grid.ids[number], group=str(number + 1))
         assert trial.session(number + 1) is not None
         assert trial.trip(protocol_round, number + 1)["missing"] == [trial.grid.ids[number]]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_lost_superlink_ends_the_run_and_not_only_the_round(
+    groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, asked = Trial(DIGITS | {"rounds": 5, "clients": 6, "groups": groups}), []
+
+    def lost(*args: Any) -> Any:
+        asked.append(args)
+        raise LinkLost("gone")
+        yield
+
+    monkeypatch.setattr(session, "exchange", lost)
+    with pytest.raises(LinkLost):
+        recorded(trial)
+    assert len(asked) <= groups
+    assert not trial.named("round_failed")
