@@ -12,13 +12,12 @@ from secagg.errors import NotAuthentic, SuspectServer
 # What Flower 1.41 prints, and what it means; the first that is found counts.
 _ENDINGS: Final[tuple[tuple[str, type[ChorusError], str], ...]] = (
     (
-        r"runtime version mismatch|RUNTIME_VERSION_INCOMPATIBLE|version.{0,40}incompatible",
+        r"runtime version mismatch|Flower runtime version",
         SuspectServer,
         "node and server run different minor versions of Flower; install the same constraints.txt on both",
     ),
     (
-        r"Invalid SuperNode authentication|Unauthorized|FLEET_NODE_ACTIVATION_FAILED|could not be activated|"
-        r"activat\w+ failed|[Nn]o SuperNode found",
+        r"Failed to activate SuperNode|Invalid SuperNode authentication|401 Unauthorized",
         NotAuthentic,
         "the SuperLink does not know this node's key; see that its node.pub lies in the server kit's nodes/",
     ),
