@@ -14,6 +14,7 @@ import click
 import typer
 
 from app.config import FIELDS, RunConfig, allowed, defaults, parse_overrides
+from app.deployment import commands as deployment
 from app.launcher import Event, Request, launch
 from app.progress import Progress
 from app.resuming import continued
@@ -21,6 +22,7 @@ from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+deployment.register(app)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-# Sourced by scripts/run and scripts/test: makes .venv with the pinned versions of constraints.txt.
+# Sourced by everything in scripts/: makes .venv with the pinned versions of constraints.txt.
 # When the stamp in .venv fits there is nothing to do, and pip is not even asked.
 # The project itself is not installed: it runs from this tree.
 
@@ -28,12 +28,29 @@ find_python() {
   return 4
 }
 
-# ensure_environment KIND: KIND is run, or test (run and the extras test, lint and bench).
+# Whether .venv was made for a kind that holds all of KIND's packages: test holds run's, and run holds node's.
+is_ready() {
+  local kinds="test" kind
+  case $1 in
+    node) kinds="node run test" ;;
+    run) kinds="run test" ;;
+  esac
+  for kind in $kinds; do
+    if [ "$(cat "$root/.venv/.chorus-$kind" 2>/dev/null)" = "$(wanted_stamp "$kind")" ]; then
+      return 0
+    fi
+  done
+  return 1
+}
+
+# ensure_environment KIND: KIND is node (a device: no Ray), run (with Flower's simulation), or test (run and the
+# extras test, lint and bench).
 ensure_environment() {
   local kind=$1 extras="" stamp base
-  [ "$kind" = test ] && extras="test lint bench"
+  [ "$kind" = run ] && extras="simulation"
+  [ "$kind" = test ] && extras="simulation test lint bench"
   stamp=$(wanted_stamp "$kind")
-  if [ -x "$python" ] && [ "$(cat "$root/.venv/.chorus-$kind" 2>/dev/null)" = "$stamp" ]; then
+  if [ -x "$python" ] && is_ready "$kind"; then
     return
   fi
   base=$(find_python) || return
