@@ -1,4 +1,4 @@
-"""The client's four handlers: what is kept, what is answered, what is said when something fails."""
+"""The client's handlers: what is kept, what is answered, what is said when something fails."""
 
 import logging
 import subprocess
@@ -10,8 +10,16 @@ from typing import Any
 import pytest
 from flwr.app import Message, RecordDict
 
+from app.simulated_roster import lay_identities
 from clients import handlers, pending, steps
-from secagg.client.states import AwaitingCohort, AwaitingShares, AwaitingSurvivors, CarryingKeys
+from secagg.client.states import (
+    AwaitingCohort,
+    AwaitingShares,
+    AwaitingSignatures,
+    AwaitingSurvivors,
+    CarryingKeys,
+)
+from secagg.errors import MalformedMessage
 from secagg.messages import Invitation, KeysAdvertised
 from secagg.params import Session
 from tests.support.run import Trial, at
@@ -19,7 +27,7 @@ from wire import kept_state
 from wire.records import message_in, request_record
 from wire.rounds import ProtocolRound
 
-R0, R1, R2, R4 = (ProtocolRound(f"r{number}") for number in (0, 1, 2, 4))
+R0, R1, R2, R3, R4 = ProtocolRound
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +60,75 @@ def test_what_is_kept_after_each_protocol_round() -> None:
     trial.grid.after = look
     assert trial.session() is not None
     assert kept == {"r0": ("r1", False), "r1": ("r2", True), "r2": ("r4", False), "r4": ("r1", False)}
+
+
+def test_what_is_kept_in_an_active_session(tmp_path: Path) -> None:
+    """The state of r3 holds the shares still, and gives way to one that has signed."""
+    keys = lay_identities(tmp_path, 5)
+    trial = Trial({"adversary": "active", "run-dir": str(tmp_path), **keys})
+    node = trial.grid.ids[0]
+    kept: dict[str, tuple[str, type]] = {}
+    kinds = (AwaitingCohort, AwaitingShares, AwaitingSurvivors, AwaitingSignatures, CarryingKeys)
+
+    def look(reply: Message) -> Message:
+        if reply.metadata.src_node_id == node:
+            step = next(s for s in ProtocolRound if s.message_type == reply.metadata.message_type)
+            awaited, state, _ = kept_state.take(RecordDict(dict(trial.grid.contexts[node].state)))
+            kept[step] = (awaited, next(kind for kind in kinds if parses(kind, state)))
+        return reply
+
+    trial.grid.after = look
+    assert trial.session() is not None
+    assert kept == {
+        "r0": ("r1", AwaitingCohort), "r1": ("r2", AwaitingShares), "r2": ("r3", AwaitingSurvivors),
+        "r3": ("r4", AwaitingSignatures), "r4": ("r1", CarryingKeys),
+    }  # fmt: skip
+    assert kept_state.last_round_of(trial.grid.contexts[node].state) == 1
+
+
+def parses(kind: Any, state: bytes) -> bool:
+    try:
+        kind.from_bytes(state)
+    except MalformedMessage:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("step", [R3, R4])
+def test_an_identity_lost_on_the_way_is_said_and_nothing_is_revealed(
+    step: ProtocolRound, tmp_path: Path
+) -> None:
+    keys = lay_identities(tmp_path, 5)
+    trial = Trial({"adversary": "active", "run-dir": str(tmp_path), **keys})
+    node = trial.grid.ids[0]
+
+    def lose(message: Message) -> Message:
+        (tmp_path / "identities" / "0.pem").unlink()
+        return message
+
+    trial.grid.before = at(step, lose, node)
+    assert trial.session() is not None
+    # A local file's name is nobody else's business.
+    assert trial.trip(step)["refused"][str(node)] == "CONFIG: " + handlers._SAYS["CONFIG"]
+    assert kept_state.take(RecordDict(dict(trial.grid.contexts[node].state)))[0] == ""
+
+
+def test_r3_is_not_due_in_a_curious_session_nor_r4_before_it_in_an_active_one(tmp_path: Path) -> None:
+    curious, active = (
+        Trial(),
+        Trial({"adversary": "active", "run-dir": str(tmp_path), **lay_identities(tmp_path, 5)}),
+    )
+    for trial, instead, due in ((curious, R3, R4), (active, R4, R3)):
+        node = trial.grid.ids[0]
+
+        def other(message: Message, instead: ProtocolRound = instead) -> Message:
+            message.metadata.__dict__["_message_type"] = instead.message_type
+            return message
+
+        trial.grid.before = at(due, other, node)
+        assert trial.session() is not None
+        reply = next(r for r in trial.grid.received if r.has_error())
+        assert reply.error.reason.startswith(f"STATE: {instead} is not due")
 
 
 def test_a_reply_is_one_message_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""X25519, HKDF, AES-GCM, AES-CTR, SHA-256: known vectors, pycryptodome's bytes, and what is refused."""
+"""X25519, HKDF, AES-GCM, AES-CTR, SHA-256, Ed25519: known vectors, pycryptodome's bytes, and what is refused."""
 
 import hashlib
 import os
@@ -10,18 +10,24 @@ from Crypto.Hash import HMAC, SHA256
 from Crypto.Protocol.DH import import_x25519_private_key, import_x25519_public_key, key_agreement
 from Crypto.Protocol.KDF import HKDF
 from Crypto.PublicKey import ECC
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secagg import primitives
 from secagg.primitives import (
     BadCiphertext,
     BadKey,
     KeyPair,
     KeyStream,
     PrivateKey,
+    SigningKey,
+    check_identity,
     check_public_key,
     derive_key,
     digest,
+    is_signed,
     same,
     seal,
     unseal,
@@ -463,3 +469,258 @@ def test_same() -> None:
     assert same(b"abc", b"abc")
     assert not same(b"abc", b"abd")
     assert not same(b"abc", b"ab")
+
+
+# ---- Ed25519
+
+# RFC 8032, section 7.1: tests 1, 2, 3 and SHA(abc), as printed there: (private, public, message, signature).
+RFC_8032 = [
+    (
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+        "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+    (
+        "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        "af82",
+        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
+        "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+    ),
+    (
+        "833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42",
+        "ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf",
+        hashlib.sha512(b"abc").hexdigest(),
+        "dc2a4459e7369633a52b1bf277839a00201009a3efbf3ecb69bea2186c26b589"
+        "09351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac17ad9bef1177331a704",
+    ),
+]
+# edwards25519 over Python integers (RFC 8032, section 5.1): a referee that shares no code.
+D = -121665 * pow(121666, -1, P) % P
+ORDER = 2**252 + 27742317777372353535851937790883648493
+SQRT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+Point = tuple[int, int]
+
+
+def add(left: Point, right: Point) -> Point:
+    product = D * left[0] * right[0] * left[1] * right[1]
+    x = (left[0] * right[1] + right[0] * left[1]) * pow(1 + product, -1, P) % P
+    return x, (left[1] * right[1] + left[0] * right[0]) * pow(1 - product, -1, P) % P
+
+
+def times(scalar: int, point: Point) -> Point:
+    found: Point = (0, 1)
+    while scalar:
+        if scalar & 1:
+            found = add(found, point)
+        point, scalar = add(point, point), scalar >> 1
+    return found
+
+
+def decoded_point(y: int) -> Point | None:
+    """A point with this y; None where there is none."""
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    for root in (pow(square, (P + 3) // 8, P), pow(square, (P + 3) // 8, P) * SQRT_OF_MINUS_ONE % P):
+        if root * root % P == square:
+            return root, y
+    return None
+
+
+def encoded(point: Point) -> bytes:
+    return (point[1] | (point[0] & 1) << 255).to_bytes(32, "little")
+
+
+def torsion() -> set[Point]:
+    """The eight points of order 1, 2, 4 and 8, out of a point times the large prime order."""
+    y = 2
+    while True:
+        point = decoded_point(y)
+        small = times(ORDER, point) if point else (0, 1)
+        if times(4, small) != (0, 1):
+            return {times(factor, small) for factor in range(8)}
+        y += 1
+
+
+def base_point() -> Point:
+    """The point with y = 4/5 and the even x (RFC 8032, section 5.1)."""
+    found = decoded_point(4 * pow(5, -1, P) % P)
+    assert found is not None
+    x, y = found
+    return (x, y) if x % 2 == 0 else (P - x, y)
+
+
+BASE_POINT = base_point()
+
+
+@pytest.mark.parametrize("vector", RFC_8032, ids=["1", "2", "3", "sha-abc"])
+def test_signatures_of_rfc_8032(vector: tuple[str, str, str, str]) -> None:
+    private, public, message, signature = map(bytes.fromhex, vector)
+    key = SigningKey(private)
+    assert key.public == public
+    assert key.sign(message) == signature
+    assert is_signed(public, message, signature)
+    check_identity(public)
+
+
+@quick
+@given(keys, st.binary(max_size=200))
+def test_a_signature_is_of_one_key_and_one_message(private: bytes, message: bytes) -> None:
+    key = SigningKey(private)
+    signature = key.sign(message)
+    assert is_signed(key.public, message, signature)
+    assert not is_signed(key.public, message + b"\x00", signature)
+    assert not is_signed(SigningKey.generate(os.urandom).public, message, signature)
+
+
+def test_a_signature_with_any_bit_flipped_is_none() -> None:
+    key, message = SigningKey(bytes(range(32))), b"survivors"
+    for text in ("signature", "key"):
+        good = key.sign(message) if text == "signature" else key.public
+        for at in range(8 * len(good)):
+            flipped = bytearray(good)
+            flipped[at // 8] ^= 1 << at % 8
+            pair = (
+                (key.public, bytes(flipped)) if text == "signature" else (bytes(flipped), key.sign(message))
+            )
+            assert not is_signed(pair[0], message, pair[1])
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 63, 65, 128])
+def test_keys_and_signatures_of_another_length_sign_nothing(length: int) -> None:
+    key = SigningKey(bytes(32))
+    assert not is_signed(key.public, b"m", bytes(length))
+    assert not is_signed(bytes(length), b"m", key.sign(b"m"))
+    with pytest.raises(BadKey, match="32 bytes"):
+        check_identity(bytes(length))
+
+
+def test_there_are_five_y_coordinates_of_small_order_and_all_are_refused() -> None:
+    points = torsion()
+    assert len(points) == 8
+    assert {y for _, y in points} == primitives._SMALL_ORDER
+    for _, y in points:
+        for sign in (0, 1):
+            with pytest.raises(BadKey, match="low order"):
+                check_identity((y | sign << 255).to_bytes(32, "little"))
+
+
+def test_a_key_of_small_order_would_sign_everything_for_everybody() -> None:
+    """Why they are refused: with A of order one, R = S B fits every message."""
+    identity, scalar = encoded((0, 1)), 77
+    forged = encoded(times(scalar, BASE_POINT)) + scalar.to_bytes(32, "little")
+    assert is_signed(identity, b"whatever", forged)
+    assert is_signed(identity, b"something else", forged)
+    with pytest.raises(BadKey):
+        check_identity(identity)
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("above", range(19))
+def test_identity_keys_not_in_canonical_form_are_refused(above: int, sign: int) -> None:
+    with pytest.raises(BadKey, match="canonical"):
+        check_identity((P + above | sign << 255).to_bytes(32, "little"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, P - 1), st.integers(0, 1))
+def test_an_identity_key_is_a_point_of_the_curve(y: int, sign: int) -> None:
+    key = (y | sign << 255).to_bytes(32, "little")
+    if decoded_point(y) is not None and y not in primitives._SMALL_ORDER:
+        check_identity(key)
+        return
+    with pytest.raises(BadKey, match=r"no point|low order"):
+        check_identity(key)
+
+
+def forged_with(first: bytes, seed: bytes, message: bytes) -> bytes:
+    """A signature by the holder of the key whose R encodes the neutral point, however it is written."""
+    expanded = hashlib.sha512(seed).digest()
+    secret = int.from_bytes(expanded[:32], "little") & (1 << 254) - 8 | 1 << 254
+    public = encoded(times(secret, BASE_POINT))
+    assert public == SigningKey(seed).public
+    hashed = int.from_bytes(hashlib.sha512(first + public + message).digest(), "little")
+    return first + (hashed * secret % ORDER).to_bytes(32, "little")
+
+
+def test_the_first_half_of_a_signature_has_one_form() -> None:
+    """R = 1 mod p signs when written as 1 and not when written as p + 1 or with the sign of a zero."""
+    seed = bytes(range(32))
+    public = SigningKey(seed).public
+    assert is_signed(public, b"m", forged_with((1).to_bytes(32, "little"), seed, b"m"))
+    for other in (P + 1, 1 | 1 << 255, P + 1 | 1 << 255):
+        assert not is_signed(public, b"m", forged_with(other.to_bytes(32, "little"), seed, b"m"))
+
+
+@pytest.mark.parametrize("multiple", range(1, 16))
+def test_the_second_half_of_a_signature_has_one_form(multiple: int) -> None:
+    """S + L satisfies the same equation (malleability); only S < L is taken."""
+    key = SigningKey(bytes(range(32)))
+    good = key.sign(b"m")
+    second = int.from_bytes(good[32:], "little")
+    assert second < ORDER
+    larger = second + multiple * ORDER
+    if larger < 2**256:
+        assert not is_signed(key.public, b"m", good[:32] + larger.to_bytes(32, "little"))
+    assert multiple > 13 or larger < 2**256
+
+
+def test_a_key_goes_to_pem_and_back() -> None:
+    key = SigningKey.generate(os.urandom)
+    for passphrase in (None, b"open sesame"):
+        pem = key.to_pem(passphrase)
+        again = SigningKey.from_pem(pem, passphrase)
+        assert again.public == key.public
+        assert again.sign(b"m") == key.sign(b"m")
+        assert pem.startswith(b"-----BEGIN ENCRYPTED" if passphrase else b"-----BEGIN PRIVATE KEY")
+
+
+@pytest.mark.parametrize("passphrase", [None, b"wrong", b""])
+def test_an_encrypted_key_wants_its_passphrase(passphrase: bytes | None) -> None:
+    pem = SigningKey.generate(os.urandom).to_pem(b"open sesame")
+    with pytest.raises(BadKey):
+        SigningKey.from_pem(pem, passphrase)
+
+
+def test_a_passphrase_for_an_open_key_is_one_too_many() -> None:
+    with pytest.raises(BadKey):
+        SigningKey.from_pem(SigningKey.generate(os.urandom).to_pem(), b"open sesame")
+
+
+@pytest.mark.parametrize(
+    "pem", [b"", b"text", bytes(100), b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+)
+def test_what_is_no_pem_is_refused(pem: bytes) -> None:
+    with pytest.raises(BadKey):
+        SigningKey.from_pem(pem)
+
+
+@pytest.mark.parametrize("kind", ["x25519", "p256", "ed448", "public"])
+def test_keys_of_another_kind_are_refused(kind: str) -> None:
+    other = {
+        "x25519": x25519.X25519PrivateKey.generate,
+        "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "ed448": ed448.Ed448PrivateKey.generate,
+        "public": x25519.X25519PrivateKey.generate,
+    }[kind]()
+    pem = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    if kind == "public":
+        pem = pem.replace(b"PRIVATE", b"PUBLIC")
+    with pytest.raises(BadKey, match="no private key" if kind == "public" else "not of Ed25519"):
+        SigningKey.from_pem(pem)
+
+
+def test_a_signing_key_hides_itself() -> None:
+    seed = bytes(range(1, 33))
+    shown = f"{SigningKey(seed)!r} {SigningKey(seed)} {[SigningKey(seed)]}"
+    assert seed.hex() not in shown
+    assert repr(seed)[2:-1] not in shown
+    assert "<secret>" in shown

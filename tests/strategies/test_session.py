@@ -1,13 +1,16 @@
 """What one session tells, costs and survives."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flwr.app import Message
 
 from app.run_directory import _plain
-from secagg.messages import SharesRevealed, SharesSealed
+from app.simulated_roster import lay_identities
+from secagg.messages import KeysAdvertised, SharesRevealed, SharesSealed, SurvivorsSigned
+from tests.support.local_grid import same_message
 from tests.support.run import Trial, at, swallow
 from wire.records import message_in, record_bytes, reply_record
 from wire.rounds import ProtocolRound
@@ -151,8 +154,6 @@ def test_low_order_and_repeated_keys_are_dropped_before_anyone_sees_them() -> No
         def bad(message: Any, change: Any = change) -> Any:
             return type(message)(change(message.keys))
 
-        from secagg.messages import KeysAdvertised
-
         trial.grid.after = at(R0, rewritten(KeysAdvertised, bad), trial.grid.ids[4])
         assert trial.session() is not None
         assert trial.trip(R0)["answered"] == 4
@@ -174,3 +175,133 @@ def test_clients_told_different_models_or_settings_hold_masks_that_do_not_cancel
     codes = {node: reason.partition(":")[0] for node, reason in trial.trip(R2)["refused"].items()}
     odd, *others = map(str, trial.grid.ids)
     assert codes == {odd: "VIEW", **dict.fromkeys(others, "CRYPTO")}
+
+
+# Sessions against an active server.
+
+R3 = ProtocolRound.CONSISTENCY_CHECK
+
+
+def active_trial(folder: Path, **overrides: Any) -> Trial:
+    """Five simulated clients with a roster in `folder`."""
+    keys = lay_identities(folder, overrides.get("clients", 5))
+    return Trial({"adversary": "active", "run-dir": str(folder), **keys, **overrides})
+
+
+def asked(trial: Trial, server_round: int) -> dict[str, int]:
+    """Protocol round -> how many were asked in it."""
+    return {str(e["protocol_round"]): e["asked"] for e in trial.trips(server_round)}
+
+
+def test_an_active_session_has_r3_and_says_who_stands_behind_it(tmp_path: Path) -> None:
+    trial = active_trial(tmp_path)
+    assert trial.session() is not None
+    assert asked(trial, 1) == {"r0": 5, "r1": 5, "r2": 5, "r3": 5, "r4": 5}
+    announced = trial.named("cohort_announced")[0]
+    assert len(bytes.fromhex(announced["standing"])) == 32
+    curious = Trial()
+    assert curious.session() is not None
+    assert curious.named("cohort_announced")[0]["standing"] == ""
+
+
+def test_an_active_session_gives_the_same_model_as_a_curious_one(tmp_path: Path) -> None:
+    """Within what rounding may add."""
+    active, curious = active_trial(tmp_path), Trial()
+    left, right = active.session(), curious.session()
+    assert left is not None
+    assert right is not None
+    bound = active.named("round_finished")[0]["error_bound"]
+    for name in left:
+        assert abs(left[name].numpy() - right[name].numpy()).max(initial=0) <= 2 * bound
+
+
+def test_keys_of_one_finished_session_save_everybody_r0(tmp_path: Path) -> None:
+    trial = active_trial(tmp_path)
+    for server_round in (1, 2, 3):
+        assert trial.session(server_round) is not None
+    assert [asked(trial, server_round)["r0"] for server_round in (1, 2, 3)] == [5, 0, 0]
+
+
+def test_a_client_back_after_a_drop_costs_everybody_r0(tmp_path: Path) -> None:
+    """Its keys would be of another origin than the others': nobody could tell them from old ones."""
+    trial = active_trial(tmp_path)
+    assert trial.session(1) is not None
+    trial.grid.before = at(R4, swallow, trial.grid.ids[2], group="2")
+    assert trial.session(2) is not None
+    trial.grid.before = same_message
+    for server_round in (3, 4):
+        assert trial.session(server_round) is not None
+        assert trial.trip(R4, server_round)["answered"] == 5
+    assert [asked(trial, server_round)["r0"] for server_round in (1, 2, 3, 4)] == [5, 0, 5, 0]
+
+
+def test_whoever_falls_silent_in_r3_is_counted_and_not_asked_again(tmp_path: Path) -> None:
+    trial = active_trial(tmp_path)
+    silent = trial.grid.ids[1]
+    trial.grid.before = at(R3, swallow, silent)
+    assert trial.session() is not None
+    assert trial.trip(R3)["missing"] == [silent]
+    assert (trial.trip(R2)["answered"], trial.trip(R3)["answered"], trial.trip(R4)["asked"]) == (5, 4, 4)
+
+
+def test_too_few_signatures_leave_the_model_as_it_was(tmp_path: Path) -> None:
+    trial = active_trial(tmp_path)
+    trial.grid.before = at(R3, swallow, *trial.grid.ids[:2])
+    assert trial.session() is None
+    assert trial.named("round_failed")[0]["code"] == "QUORUM"
+    assert R4 not in [e["protocol_round"] for e in trial.trips(1)]
+
+
+def test_unsigned_keys_and_false_signatures_cost_their_sender_the_session(tmp_path: Path) -> None:
+    trial = active_trial(tmp_path)
+    bare, liar = trial.grid.ids[0], trial.grid.ids[1]
+    unsigned = rewritten(KeysAdvertised, lambda m: KeysAdvertised(m.keys))
+    false = rewritten(SurvivorsSigned, lambda m: SurvivorsSigned(bytes(64)))
+
+    def tamper(message: Message) -> Message | None:
+        return at(R3, false, liar)(at(R0, unsigned, bare)(message) or message)
+
+    trial.grid.after = tamper
+    assert trial.session() is None  # four of five keys, then three signatures: one fewer than the threshold
+    assert trial.trip(R0)["refused"][str(bare)].startswith("AUTH: ")
+    assert trial.trip(R3)["refused"][str(liar)].startswith("AUTH: ")
+    assert trial.trip(R3)["answered"] == 3
+
+
+def test_a_client_that_goes_by_no_roster_refuses_and_so_does_one_in_a_curious_run(tmp_path: Path) -> None:
+    trial = active_trial(tmp_path)
+    without = trial.grid.ids[0]
+    trial.grid.contexts[without].node_config["data-path"] = str(tmp_path)  # no simulated client any more
+    assert trial.session() is not None
+    assert "no place in a roster" in trial.trip(R0)["refused"][str(without)]
+    curious = Trial()
+    node, keys = curious.grid.ids[0], lay_identities(tmp_path, 5)
+    curious.grid.contexts[node].node_config.update(
+        {"identity-key": str(tmp_path / "identities" / "0.pem"), **keys}
+    )
+    assert curious.session() is not None
+    assert curious.trip(R0)["refused"][str(node)].startswith("POLICY: this client goes by a roster")
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_a_client_serves_no_server_round_that_it_has_finished(active: bool, tmp_path: Path) -> None:
+    """A server that takes back a round would see one client's model change between two sums."""
+    trial = active_trial(tmp_path) if active else Trial()
+    assert trial.session(2) is not None
+    for earlier in (1, 2):
+        trial.events.clear()
+        assert trial.session(earlier) is None
+        reasons = set(trial.trip(R1, earlier)["refused"].values())
+        assert reasons == {
+            "STATE: this server round is finished at this client; the server must go on to the next"
+        }
+    assert trial.session(3) is not None
+
+
+def test_every_group_of_an_active_run_signs_for_itself(tmp_path: Path) -> None:
+    trial = active_trial(tmp_path, clients=6, groups=2)
+    assert trial.session() is not None
+    signed = [e for e in trial.trips(1) if e["protocol_round"] == R3]
+    assert [e["answered"] for e in signed] == [3, 3]
+    standings = {e["standing"] for e in trial.named("cohort_announced")}
+    assert len(standings) == 2

@@ -71,3 +71,25 @@ def test_the_runs_layout_outlives_sessions_and_the_wire() -> None:
 @pytest.mark.parametrize("record", [ConfigRecord({}), ConfigRecord({"layout": "text"}), ArrayRecord({})])
 def test_a_memory_of_another_kind_is_none(record: Any) -> None:
     assert kept_state.layout_of(RecordDict({"chorus run": record})) == b""
+
+
+def test_the_last_finished_server_round_outlives_sessions_and_the_wire() -> None:
+    store = RecordDict()
+    assert kept_state.last_round_of(store) == 0
+    kept_state.keep_layout(store, b"layout")
+    kept_state.finish_round(store, 3)
+    kept_state.put(store, ProtocolRound.SHARE_KEYS, b"state")
+    store = recorddict_from_proto(recorddict_to_proto(store))
+    kept_state.take(store)
+    assert kept_state.last_round_of(store) == 3
+    assert kept_state.layout_of(store) == b"layout"
+    kept_state.finish_round(store, 4)
+    kept_state.keep_layout(store, b"another")
+    assert (kept_state.last_round_of(store), kept_state.layout_of(store)) == (4, b"another")
+
+
+@pytest.mark.parametrize(
+    "record", [ConfigRecord({}), ConfigRecord({"round": "3"}), ConfigRecord({"round": 3.0})]
+)
+def test_a_finished_round_of_another_kind_is_none(record: Any) -> None:
+    assert kept_state.last_round_of(RecordDict({"chorus run": record})) == 0
