@@ -26,6 +26,7 @@ from secagg.messages import (
     SurvivorsSigned,
     UnmaskingRequested,
 )
+from secagg.primitives import DIGEST_BYTES
 from secagg.params import SESSION_BYTES, Agreement, SecAggParams, Session
 from secagg.server.r0_advertise_keys import KeyCollection
 from strategies.course import SessionReport
@@ -108,7 +109,6 @@ class MaliciousServer:
         except CohortTooSmall:
             return None
         self.indices = shares.indices
-        self.credentials = {shares.indices[n]: each for n, each in keys._credentials.items()}
         self.loot.append(Loot(self.agreement(shares.agreement), dict(shares._keys)))
         return announced
 
@@ -249,8 +249,7 @@ class Shrinking(SplitView):
         ring = ring_of(self.loot[-1].agreement)
         for at in (0, 6):
             for dropped, tellers in ((at, (-2, -1, 1)), (at + 1, (0, 2, 3))):
-                for teller in tellers:
-                    views[ring[(at + teller) % len(ring)]] = everybody - {ring[dropped]}
+                views |= {ring[(at + teller) % len(ring)]: everybody - {ring[dropped]} for teller in tellers}
         return views
 
 
@@ -258,6 +257,8 @@ class OldSignatures(Shrinking):
     """`Shrinking` with signatures from earlier attempts at one session: the same identifier each time, and a digest of
     the cohort that it made up, so that the context would be the same as well.
     """
+
+    made_up = bytes(DIGEST_BYTES)
 
     def attack(self) -> None:
         """Four attempts, each to have one of the views signed; then the real one."""
@@ -271,24 +272,11 @@ class OldSignatures(Shrinking):
 
     def agreement(self, honest: Agreement) -> Agreement:
         """One for all attempts."""
-        return replace(honest, cohort_digest=bytes(32))
+        return replace(honest, cohort_digest=self.made_up)
 
-    def cohort(self, session: Session) -> dict[int, CohortAnnounced] | None:
-        """The keys of the neighbours in the made-up graph."""
-        honest = super().cohort(session)
-        if honest is None:
-            return None
-        loot, announced = self.loot[-1], {}
-        for node, index in self.indices.items():
-            shown = sorted([index, *loot.agreement.graph.neighbours(index)])
-            vouched = honest[node].vouched
-            assert vouched is not None
-            signed = {each: self.credentials[each].signature for each in shown}
-            announced[node] = replace(
-                honest[node], cohort_digest=loot.agreement.cohort_digest, keys={each: loot.keys[each] for each in shown},
-                vouched=replace(vouched, signatures=signed),
-            )  # fmt: skip
-        return announced
+    def cohort_for(self, node: int, honest: CohortAnnounced) -> CohortAnnounced:
+        """With the digest on which the attempts agree."""
+        return replace(honest, cohort_digest=self.loot[-1].agreement.cohort_digest)
 
     def cut(self) -> dict[int, frozenset[int]]:
         """One view for all in a rehearsal."""
