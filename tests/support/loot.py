@@ -12,7 +12,16 @@ import numpy as np
 
 from arithmetic.packing import add_packed
 from secagg.keys import PublicKeys
-from secagg.masks import Mask, Residues, add_masks, commit, empty, pairwise_mask_seed, pairwise_sign, self_mask_seed
+from secagg.masks import (
+    Mask,
+    Residues,
+    add_masks,
+    commit,
+    empty,
+    pairwise_mask_seed,
+    pairwise_sign,
+    self_mask_seed,
+)
 from secagg.messages import InputMasked, SharesRevealed, SharesSealed
 from secagg.params import Agreement
 from secagg.primitives import KeyPair

@@ -26,8 +26,8 @@ from secagg.messages import (
     SurvivorsSigned,
     UnmaskingRequested,
 )
-from secagg.primitives import DIGEST_BYTES
 from secagg.params import SESSION_BYTES, Agreement, SecAggParams, Session
+from secagg.primitives import DIGEST_BYTES
 from secagg.server.r0_advertise_keys import KeyCollection
 from strategies.course import SessionReport
 from strategies.groups import Groups
@@ -173,7 +173,9 @@ class MaliciousServer:
     def signatures_for(self, index: int) -> dict[int, bytes]:
         """The signatures that r4 shows."""
         mine = self.survivors_for(index)
-        return {i: s for i, s in self.loot[-1].signatures.items() if i in mine and self.survivors_for(i) == mine}
+        return {
+            i: s for i, s in self.loot[-1].signatures.items() if i in mine and self.survivors_for(i) == mine
+        }
 
     def unmasking_for(self, index: int) -> UnmaskingRequested:
         """r4's request."""
@@ -193,7 +195,12 @@ class MaliciousServer:
     ) -> dict[int, bytes]:
         """Send requests through the grid; the replies that are no refusals."""
         messages = [
-            Message(self._written(each), node, protocol_round.message_type, group_id=group or str(self.server_round))
+            Message(
+                self._written(each),
+                node,
+                protocol_round.message_type,
+                group_id=group or str(self.server_round),
+            )
             for node, each in requests.items()
         ]
         replies = {}
