@@ -74,6 +74,8 @@ def _check(config: RunConfig, mode: PrivacyMode) -> None:
     """Refuse what would be silently ignored, or missing."""
     table, standard = config.table(), defaults()
     used = _KEYS[mode] | ({"epsilon", "delta"} if mode is not PrivacyMode.NONE else frozenset())
+    if config.adversary == "active":
+        used |= {"colluders"}  # the threshold holds against them, with or without noise
     for key in sorted(frozenset().union(*_KEYS.values(), {"epsilon", "delta"}) - used):
         if table[key] != standard[key]:
             raise ConfigError(
