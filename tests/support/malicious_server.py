@@ -55,6 +55,7 @@ class MaliciousServer:
         self.loot: list[Loot] = []
         self.answers: dict[tuple[ProtocolRound, int], bytes | str] = {}
         self.indices: dict[int, int] = {}
+        self.server_round = 1
         groups = Groups(trial.grid, trial.settings, trial.emit)
         groups._drivers = [self]  # type: ignore[list-item]
         trial.strategy._groups = groups
@@ -74,7 +75,8 @@ class MaliciousServer:
         purpose: Purpose,
     ) -> SessionReport:
         """What the strategy calls; there is never a report."""
-        self.params, self.model, self.config, self.server_round = params, model, config, server_round
+        self.params, self.model, self.config = params, model, config
+        self.server_round = server_round
         self.nodes = sorted(nodes)
         self.attack()
         raise CohortTooSmall("were spared", 0, params.min_survivors)
