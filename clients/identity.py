@@ -104,8 +104,9 @@ def _read(path: Path, what: str, most: int) -> bytes:
     try:
         if not path.is_file():
             raise IdentityUnusable(f"there is no {what} {shown}; mend the node config or the file")
+        # Asked for `most`, a file would first get that much memory, whatever its size.
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            data = file.read(min(path.stat().st_size, most) + 1)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise IdentityUnusable(

@@ -32,6 +32,7 @@ from secagg.client.states import (
     CarryingKeys,
 )
 from secagg.errors import ChorusError, MalformedMessage, OutOfTurn, Refused, SuspectServer
+from secagg.graph import MOST_CLIENTS
 from secagg.masks import Residues
 from secagg.messages import (
     CohortAnnounced,
@@ -69,7 +70,9 @@ def advertise(content: RecordDict, context: Context, server_round: int) -> bytes
 def share(content: RecordDict, context: Context, server_round: int) -> bytes:
     """r1: check the cohort and the policy, share the keys, do the work, keep its vector."""
     kept, _ = _take(context, ProtocolRound.SHARE_KEYS)
-    cohort = CohortAnnounced.from_bytes(message_in(content, MODEL_KEY, CONFIG_KEY))
+    signatory = signatory_of(context)
+    most = len(signatory.roster.members) if signatory else MOST_CLIENTS
+    cohort = CohortAnnounced.from_bytes(message_in(content, MODEL_KEY, CONFIG_KEY), most)
     assignment = Assignment.from_record(content[CONFIG_KEY])
     arrays = unpack_arrays(content[MODEL_KEY])
     if cohort.session.server_round != server_round:
@@ -85,7 +88,6 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
         model_digest(content.array_records[MODEL_KEY]),
         config_digest(content.config_records[CONFIG_KEY]),
     )
-    signatory = signatory_of(context)
     state, reply = share_step(_parse_keys(kept), cohort, *digests, os.urandom, signatory)
     from clients.spending import place_of
     from clients.work import Node, work  # torch: this trip only
@@ -98,6 +100,7 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
     )  # fmt: skip
     done = work(arrays, assignment, node, cohort.session.params, cohort.session.server_round)
     kept_state.keep_layout(context.state, done.layout)
+    kept_state.begin_round(context.state, server_round)
     LocalLog.of(context.run_config, context.node_config, node.simulated).trained(
         assignment.purpose, server_round, done.device, done.examples, done.notes
     )
@@ -145,7 +148,7 @@ def reveal(content: RecordDict, context: Context, server_round: int) -> bytes:
     following, reply = reveal_step(state, request, os.urandom, signatory)
     Witness.of(context, signatory).revealed(request.session, request.survivors, reply)
     kept_state.put(context.state, ProtocolRound.SHARE_KEYS, following.to_bytes())
-    kept_state.finish_round(context.state, server_round)
+    kept_state.finish_round(context.state)
     return reply.to_bytes()
 
 

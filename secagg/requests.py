@@ -62,7 +62,7 @@ class Vouched:
     Attributes:
         roster: digest of the server's roster.
         members: number in the roster of every client of the cohort, in the order of their indices.
-        signatures: index -> signature on its keys; for the keys that are shown.
+        signatures: index -> signature on its keys.
     """
 
     roster: bytes
@@ -77,7 +77,7 @@ class CohortAnnounced:
     Attributes:
         advertised: how many clients sent keys, n.
         cohort_digest: `cohort_digest` of all n key pairs.
-        keys: index -> keys of the client itself and of its neighbours; ascending.
+        keys: index -> keys of the client itself and of its neighbours, in an active session of everybody; ascending.
         vouched: in an active session; None in a curious one.
     """
 
@@ -102,11 +102,11 @@ class CohortAnnounced:
         return writer.finish()
 
     @classmethod
-    def from_bytes(cls, data: object) -> Self:
-        """Parse; raises MalformedMessage (also for a client named twice) or Refused."""
+    def from_bytes(cls, data: object, most: int = MOST_CLIENTS) -> Self:
+        """Parse; raises Refused, or MalformedMessage, also for a client named twice or more than `most` of them."""
         reader = Reader(data, 0x12, FORMAT_VERSION, "cohort")
         session = _read_session(reader)
-        advertised = reader.number(4, 1, session.params.cohort)
+        advertised = reader.number(4, 1, min(session.params.cohort, most))
         announced, named = reader.raw(DIGEST_BYTES), reader.number(4, 1, advertised)
         keys: dict[int, PublicKeys] = {}
         least = 1

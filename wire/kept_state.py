@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, RecordDict
 from wire.rounds import ProtocolRound
 
 _KEY, _RUN_KEY = "chorus", "chorus run"
-_LAYOUT, _ROUND = "layout", "round"
+_LAYOUT, _BEGUN, _ROUND = "layout", "begun", "round"
 _AWAITED, _STATE, _UPDATE = "awaited", "state", "update"
 
 
@@ -45,9 +45,18 @@ def layout_of(store: RecordDict) -> bytes:
     return layout if isinstance(layout, bytes) else b""
 
 
-def finish_round(store: RecordDict, server_round: int) -> None:
-    """Remember that this client did its part in a server round: it answers for no earlier one again, nor for this."""
-    _remember(store, _ROUND, server_round)
+def begin_round(store: RecordDict, server_round: int) -> None:
+    """Remember which server round the session under way is of; later messages only say so."""
+    _remember(store, _BEGUN, server_round)
+
+
+def finish_round(store: RecordDict) -> None:
+    """Remember that this client did its part in the server round it began: it answers for that and earlier ones no
+    more.
+    """
+    begun = _remembered(store, _BEGUN)
+    if isinstance(begun, int):
+        _remember(store, _ROUND, begun)
 
 
 def last_round_of(store: RecordDict) -> int:

@@ -52,7 +52,7 @@ def share_keys(
     vouched, agreement = cohort.vouched, agreement_of(cohort, model_digest, config_digest)
     peers = _checked_peers(cohort, index, agreement)
     if signatory and vouched:
-        _check_signed(vouched, peers, index, signatory, state.origin)
+        _check_signed(vouched, cohort.keys, index, signatory, state.origin)
     context, params = agreement.context, cohort.session.params
 
     seed = entropy(SECRET_BYTES)
@@ -117,13 +117,20 @@ def _own_index(keys: dict[int, PublicKeys], own: PublicKeys) -> int:
 
 def _checked_peers(cohort: CohortAnnounced, index: int, agreement: Agreement) -> dict[int, PublicKeys]:
     """The neighbours' keys, once the cohort's size, digest and graph are what they must be."""
-    least = cohort.session.params.least_advertised
-    if cohort.advertised < least:
-        raise CohortTooSmall("advertised keys", cohort.advertised, least)
-    if len(cohort.keys) == cohort.advertised and not same(cohort_digest(cohort.keys), cohort.cohort_digest):
+    params = cohort.session.params
+    if cohort.advertised < params.least_advertised:
+        raise CohortTooSmall("advertised keys", cohort.advertised, params.least_advertised)
+    whole = len(cohort.keys) == cohort.advertised
+    if whole and not same(cohort_digest(cohort.keys), cohort.cohort_digest):
         raise SuspectServer("the cohort's digest does not belong to the keys shown; nothing was shared")
-    peers = {peer: keys for peer, keys in cohort.keys.items() if peer != index}
-    if tuple(sorted(peers)) != agreement.graph.neighbours(index):
+    # Against an active server the digest, and with it the context, must hold this client's own fresh keys: what others
+    # signed of an earlier attempt at the session is then of another context, whatever identifier the server gives it.
+    if params.is_active and not whole:
+        raise SuspectServer("the server shows a part of the cohort's keys; nothing was shared")
+    neighbours = agreement.graph.neighbours(index)
+    peers = {peer: cohort.keys[peer] for peer in neighbours if peer in cohort.keys}
+    due = cohort.advertised if params.is_active else len(neighbours) + 1
+    if len(peers) < len(neighbours) or len(cohort.keys) != due:
         raise SuspectServer("the keys shown are not those of this client's neighbours; nothing was shared")
     for peer, keys in peers.items():
         try:
@@ -135,12 +142,11 @@ def _checked_peers(cohort: CohortAnnounced, index: int, agreement: Agreement) ->
 
 
 def _check_signed(
-    vouched: Vouched, peers: dict[int, PublicKeys], index: int, signatory: Signatory, origin: Origin
+    vouched: Vouched, keys: dict[int, PublicKeys], index: int, signatory: Signatory, origin: Origin
 ) -> None:
-    """Nobody but members of the roster, each once, and every key that is shown signed by its member.
+    """Nobody but members of the roster, each once, and everybody's keys signed by its member.
 
-    Figure 4, round 1: "assert that all signatures are valid". Who is not shown to this client is checked by those to
-    whom it is; that it is a member is checked here, and that all saw the same members by the context.
+    Figure 4, round 1: "assert that all signatures are valid".
     """
     roster, members = signatory.roster, vouched.members
     if not same(vouched.roster, roster.digest):
@@ -151,7 +157,6 @@ def _check_signed(
         raise SuspectServer("one member of the roster stands twice in the cohort; nothing was shared")
     if members[index - 1] != signatory.number:
         raise SuspectServer("this client is shown as another member of the roster; nothing was shared")
-    for member in members:
-        roster.member(member)
-    for peer, keys in peers.items():
-        check_vouched(roster, keys, Credential(members[peer - 1], vouched.signatures[peer]), origin)
+    for peer, pair in keys.items():
+        if peer != index:
+            check_vouched(roster, pair, Credential(members[peer - 1], vouched.signatures[peer]), origin)

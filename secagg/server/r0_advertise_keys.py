@@ -122,13 +122,10 @@ class KeyCollection(Collection):
         agreement = Agreement(self.session, len(keys), shown, model_digest, config_digest, stand)
         graph, announced = agreement.graph, {}
         signatures = {indices[each]: credential.signature for each, credential in self._credentials.items()}
+        vouched = Vouched(self.roster.digest, tuple(members), signatures) if self.roster else None
         for client, index in indices.items():
-            visible = {peer: keys[peer] for peer in sorted([index, *graph.neighbours(index)])}
-            vouched = None
-            if self.roster:
-                vouched = Vouched(
-                    self.roster.digest, tuple(members), {peer: signatures[peer] for peer in visible}
-                )
+            # Against an active server everybody checks that all that is signed later is of these very keys.
+            visible = keys if vouched else {p: keys[p] for p in sorted([index, *graph.neighbours(index)])}
             announced[client] = CohortAnnounced(self.session, len(keys), shown, visible, vouched)
         people = Members(self.roster, tuple(members)) if self.roster else None
         return ShareCollection(agreement, indices, keys, people), announced
