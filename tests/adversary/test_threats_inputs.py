@@ -166,7 +166,7 @@ def false_shares(revealed: SharesRevealed) -> SharesRevealed:
 def test_liars_among_those_who_reveal(
     liars: int, drop: str, tmp_path: Path, sums: Callable[[], None]
 ) -> None:
-    """Row 15: of seven clients four shares rebuild a secret. The sum is exact, or there is none; every liar is named."""
+    """Row 15: of seven, four shares rebuild a secret. The sum is exact, or there is none; every liar is named."""
     trial = active_trial(tmp_path, {"threshold": 4, "drop": drop}, clients=7)
     bad = trial.grid.ids[-liars:]
     trial.grid.after = at(R4, lying(false_shares), *bad)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flwr.app import Message
 
-from app.run_directory import _plain
+from app.plain_json import plain
 from app.simulated_roster import lay_identities
 from secagg.messages import KeysAdvertised, SharesRevealed, SharesSealed, SurvivorsSigned
 from tests.support.local_grid import same_message
@@ -45,7 +45,7 @@ def test_events_are_plain_json_that_a_run_directory_takes() -> None:
     trial = Trial({"drop": "1@r2:round1"})
     trial.start()
     for name, fields in trial.events:
-        json.dumps(_plain(fields)), name
+        json.dumps(plain(fields)), name
 
 
 def test_bytes_are_those_of_the_messages() -> None:
