@@ -113,10 +113,12 @@ def _train(
         directory.emit("privacy_planned", mode=terms.mode, sentences=planned(config, terms, params))
     initial = ArrayRecord({name: Array(array) for name, array in arrays.items()})
     central = central_test(task, config, spec) if config.central_test else None
-    result = strategy.start(
-        grid, initial, config.rounds, train_config=training_record(config), evaluate_fn=central
-    )
-    checkpoints.retry()
+    try:
+        result = strategy.start(
+            grid, initial, config.rounds, train_config=training_record(config), evaluate_fn=central
+        )
+    finally:
+        checkpoints.retry()
     directory.save_model({name: array.numpy() for name, array in result.arrays.items()})
     return result, len(strategy.aggregated)
 
