@@ -37,6 +37,13 @@ class Outcome(StrEnum):
     LINK_LOST = "run failed (ENV) after 60 s; nothing released"
 
 
+WORDS = {
+    Outcome.ALL: "all four",
+    Outcome.OTHERS: "the others",
+    Outcome.REFUSED: "refused",
+    Outcome.STOPPED: "failed",
+    Outcome.LINK_LOST: "link lost",
+}
 AGAIN = {
     Killed.CLIENT_APP: (False,),  # each message starts a new one
     Killed.TWO_CLIENT_APPS: (False,),
@@ -96,13 +103,13 @@ def cells() -> Iterator[Cell]:
 
 
 def table() -> list[str]:
-    """The table as Markdown, one row a victim."""
+    """The table as Markdown, one row a victim, and what its words mean."""
     lines = [f"| killed | started again | {' | '.join(ROUNDS)} |", f"|---|---|{'---|' * len(ROUNDS)}"]
     for killed, choices in AGAIN.items():
         for again in choices:
-            found = [Cell(killed, protocol_round, again).outcome for protocol_round in ROUNDS]
+            found = [WORDS[Cell(killed, protocol_round, again).outcome] for protocol_round in ROUNDS]
             lines.append(f"| {killed} | {_when(killed, again)} | {' | '.join(found)} |")
-    return lines
+    return [*lines, "", *(f"- **{word}**: {outcome}" for outcome, word in WORDS.items())]
 
 
 def _when(killed: Killed, again: bool) -> str:
