@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arithmetic.errors import ParameterError
-from secagg.bounds import Adversary, GraphBounds, derive_graph, disconnection_bits
+from secagg.bounds import Adversary, GraphBounds, derive_graph, disconnection_bits, least_threshold
 from secagg.tails import least_excluded, most_guaranteed, tail_below
 
 CURIOUS, ACTIVE = Adversary.CURIOUS, Adversary.ACTIVE
@@ -367,3 +367,36 @@ def test_arguments_out_of_range(arguments: tuple[int, float, float, Adversary, i
 def test_small_cohorts_fall_back_to_the_complete_graph() -> None:
     assert derive_graph(3, 0.0, 0.0, CURIOUS) == GraphBounds(2, 3)
     assert derive_graph(9, 0.23, 0.34, ACTIVE) == GraphBounds(8, 6)
+
+
+@pytest.mark.parametrize("clients", range(3, 20))
+def test_the_least_threshold_of_a_complete_graph_is_the_least_that_holds(clients: int) -> None:
+    """Curious: t > C. Active: of n shares each colluder gives both kinds, so 2t > n + C."""
+    for colluders in range(clients):
+        assert least_threshold(clients, clients - 1, colluders, CURIOUS) == colluders + 1
+        found = least_threshold(clients, clients - 1, colluders, ACTIVE)
+        assert 2 * found > clients + colluders >= 2 * (found - 1)
+
+
+@pytest.mark.parametrize(("clients", "neighbours"), [(12, 4), (20, 10), (30, 12)])
+def test_the_least_threshold_of_a_regular_graph_is_exceeded_as_rarely_as_promised(
+    clients: int, neighbours: int
+) -> None:
+    """P[X = x] of x colluders among k neighbours, by counting: at t the bad event is rare, at t - 1 it is not."""
+    security = 8
+    for colluders in range(clients // 3):
+        for adversary in Adversary:
+            found = least_threshold(clients, neighbours, colluders, adversary, security)
+            bad = [
+                sum(
+                    Fraction(
+                        comb(colluders, x) * comb(clients - colluders, neighbours - x),
+                        comb(clients, neighbours),
+                    )
+                    for x in range(neighbours + 1)
+                    if (x >= t if adversary is CURIOUS else 2 * t <= neighbours + x)
+                )
+                for t in (found, found - 1)
+            ]
+            most = Fraction(1, 2 ** (security + 1) * clients)
+            assert bad[0] < most <= bad[1], (colluders, adversary)
