@@ -54,10 +54,10 @@ class Running:
     due: float = 0.0
 
     def said(self) -> str:
-        """What the present, or last, life printed; at most its last 64 KiB."""
+        """What the present, or last, life printed; at most its last 8 KiB."""
         with self.log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
-            file.seek(max(self.began, end - (64 << 10)))
+            file.seek(max(self.began, end - (8 << 10)))
             return file.read().decode(errors="replace")
 
 

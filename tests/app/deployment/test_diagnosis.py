@@ -12,25 +12,41 @@ The SuperNode could not establish a connection to the SuperLink.
 BUSY = (
     "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use"
 )
-HANDSHAKE = "\x1b[91mERROR \x1b[0m:     SSL/TLS handshake error detected."
+UNTRUSTED = "Failed to initialize the connection to the SuperLink.\n[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local"
+FULL = "sqlite3.OperationalError: unable to open database file"
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "word"),
-    [(UNKNOWN_KEY, "AUTH", "node.pub"), (BUSY, "ENV", "--port"), (HANDSHAKE, "ENV", "scripts/doctor")],
+    ("program", "said", "code", "word"),
+    [
+        ("supernode", UNKNOWN_KEY, "AUTH", "node.pub"),
+        ("superlink", BUSY, "ENV", "--port"),
+        ("supernode", UNTRUSTED, "ENV", "scripts/doctor"),
+        ("superlink", FULL, "ENV", "--state"),
+    ],
 )
-def test_an_ending_that_no_restart_mends_is_one_typed_line(said: str, code: str, word: str) -> None:
-    error = cause(f"before\n{said}\nafter")
+def test_an_ending_that_no_restart_mends_is_one_typed_line(
+    program: str, said: str, code: str, word: str
+) -> None:
+    error = cause(program, f"before\n{said}\nafter")
     assert error is not None
     assert error.code == code
     assert word in str(error)
 
 
 @pytest.mark.parametrize(
-    "said", ["", "Killed", "Connection attempt failed, retrying in 0.42 seconds", "Traceback ..."]
+    ("program", "said"),
+    [
+        ("supernode", ""),
+        ("supernode", "Connection attempt failed, retrying in 0.42 seconds"),
+        ("supernode", "SSL/TLS handshake error detected.\n[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred"),
+        ("superlink", UNKNOWN_KEY),
+        ("superexec", FULL),
+    ],
 )
-def test_any_other_ending_is_none_and_so_a_restart(said: str) -> None:
-    assert cause(said) is None
+def test_any_other_ending_is_none_and_so_a_restart(program: str, said: str) -> None:
+    """A SuperLink that is killed breaks connections off, and what it says of a node is not its own end."""
+    assert cause(program, said) is None
 
 
 def test_another_version_of_flower_is_named() -> None:
@@ -39,6 +55,6 @@ def test_another_version_of_flower_is_named() -> None:
 
     ours = RuntimeVersionMetadata("flwr", "1.41.0", "SuperLink")
     said = ours.check_compatibility(RuntimeVersionMetadata("flwr", "1.40.0", "SuperNode"))
-    error = cause(str(said))
+    error = cause("supernode", str(said))
     assert error is not None
     assert error.code == "VIEW"

@@ -9,8 +9,11 @@ import pytest
 from app.deployment import serving
 from app.deployment.kit import ServerKit
 from app.deployment.membership import Federation
+from app.deployment.programs import Program
 from app.deployment.serving import Caretaker, ServerStart, serve
+from app.deployment.supervision import Running
 from arithmetic.errors import SetupError
+from secagg.errors import NotAuthentic
 
 
 def test_a_busy_port_is_one_line_and_nothing_was_started(made: Path, tmp_path: Path) -> None:
@@ -62,3 +65,15 @@ def test_keys_that_changed_are_registered_and_a_failure_is_said_and_tried_again(
     assert asked[-1] == ["hospital-1", "hospital-2", "hospital-3", "hospital-4"]
     assert said[0] == "ENV: not yet"
     assert not (tmp_path / "roster.json").exists(), "the SuperLink's part has no ServerApps"
+
+
+def test_a_key_that_is_not_known_yet_is_tried_three_times(tmp_path: Path) -> None:
+    """Nodes and server may start together: the SuperLink answers a moment before it is told of the keys."""
+    log = tmp_path / "supernode.log"
+    log.write_text("[code: 2004] Failed to activate SuperNode.")
+    one = Running(Program("supernode", ()), log)
+    for one.wait in (1.0, 2.0):
+        assert serving.died(one, 1).startswith("AUTH: ")
+    one.wait = 4.0
+    with pytest.raises(NotAuthentic, match=r"node\.pub"):
+        serving.died(one, 1)
