@@ -9,39 +9,50 @@ from typing import Final
 from arithmetic.errors import ChorusError, SetupError
 from secagg.errors import NotAuthentic, SuspectServer
 
-# What Flower 1.41 prints, and what it means; the first that is found counts.
-_ENDINGS: Final[tuple[tuple[str, type[ChorusError], str], ...]] = (
+# What Flower 1.41 prints, of which program, and what it means; the first that is found counts. A TLS connection that
+# breaks off is not among them: that is how a SuperLink that is killed looks from a node.
+_ENDINGS: Final[tuple[tuple[str, str, type[ChorusError], str], ...]] = (
     (
-        r"runtime version mismatch|Flower runtime version",
+        "supernode superexec",
+        r"runtime version mismatch|Runtime version compatibility check failed",
         SuspectServer,
         "node and server run different minor versions of Flower; install the same constraints.txt on both",
     ),
     (
-        r"Failed to activate SuperNode|Invalid SuperNode authentication|401 Unauthorized",
+        "supernode",
+        r"Failed to activate SuperNode|Invalid SuperNode authentication",
         NotAuthentic,
         "the SuperLink does not know this node's key; see that its node.pub lies in the server kit's nodes/",
     ),
     (
-        r"CERTIFICATE_VERIFY_FAILED|SSL/TLS handshake error",
+        "supernode superexec",
+        r"CERTIFICATE_VERIFY_FAILED",
         SetupError,
-        "TLS to the SuperLink failed; scripts/doctor node KIT says why",
+        "the SuperLink's certificate is not to be trusted; scripts/doctor says why",
     ),
     (
-        r"[Aa]ddress already in use|EADDRINUSE",
+        "superlink supernode",
+        r"address already in use|EADDRINUSE",
         SetupError,
         "the port is busy; end what listens there or choose another with --port",
     ),
     (
-        r"database is locked|unable to open database|disk I/O error|No space left",
+        "superlink",
+        r"unable to open database|disk I/O error|No space left|readonly database",
         SetupError,
         "the state folder cannot be written; free the disk, or name another one with --state",
     ),
 )
 
 
-def cause(said: str) -> ChorusError | None:
-    """The typed reason in what a program said last; None where it is none that a person must mend."""
-    for pattern, kind, sentence in _ENDINGS:
-        if re.search(pattern, said):
+def cause(program: str, said: str) -> ChorusError | None:
+    """The typed reason in what a program said last; None where it is none that a person must mend.
+
+    Args:
+        program: superlink, superexec or supernode.
+        said: its last words.
+    """
+    for programs, pattern, kind, sentence in _ENDINGS:
+        if program in programs.split() and re.search(pattern, said):
             return kind(sentence)
     return None

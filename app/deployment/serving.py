@@ -15,11 +15,13 @@ from app.deployment import diagnosis, files, kit, probe, programs, templates
 from app.deployment.kit import ServerKit, address_of
 from app.deployment.supervision import Running, Stopped, Supervisor, make_folders, take_charge
 from arithmetic.errors import ChorusError, SetupError
+from secagg.errors import NotAuthentic
 
 Part = Literal["both", "superlink", "superexec"]
 Say = Callable[[str], None]
 _START_DEADLINE: Final = 60.0
 _BETWEEN_LOOKS: Final = 3.0
+_PATIENCE: Final = 4.0  # seconds of waiting: the third refusal in a row is final
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ def died(one: Running, _code: int) -> str:
     Raises:
         ChorusError: it would end in the same way again.
     """
-    reason = diagnosis.cause(one.said())
+    reason = diagnosis.cause(one.program.name, one.said())
+    if isinstance(reason, NotAuthentic) and one.wait < _PATIENCE:
+        return reason.line  # a SuperLink that has just come up may be about to be told of this key
     if reason is not None:
         raise reason
     return f"Its last words are at the end of {one.log}"

@@ -1,12 +1,15 @@
 """Keeps programs running: starts them, starts one again when it dies, ends all of them by id.
 
 Decides: how long to wait before a restart (1 s, doubled up to 30 s, from the start again after a minute of life), and
-that nothing outlives the supervisor. Refuses to know what the programs are, and why one died (`diagnosis`).
+that nothing outlives the supervisor, even where it is killed (Linux). Refuses to know what the programs are, and why
+one died (`diagnosis`).
 """
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +24,8 @@ from arithmetic.errors import SetupError
 _FIRST_WAIT, _LONGEST_WAIT, _STEADY = 1.0, 30.0, 60.0
 _GRACE: Final = 8.0
 _LOOK: Final = 0.2
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
 class Stopped(BaseException):
@@ -49,10 +54,10 @@ class Running:
     due: float = 0.0
 
     def said(self) -> str:
-        """What the present, or last, life printed; at most its last 64 KiB."""
+        """What the present, or last, life printed; at most its last 8 KiB."""
         with self.log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
-            file.seek(max(self.began, end - (64 << 10)))
+            file.seek(max(self.began, end - (8 << 10)))
             return file.read().decode(errors="replace")
 
 
@@ -130,7 +135,7 @@ class Supervisor:
                 one.began, one.since = output.tell(), time.monotonic()
                 one.process = subprocess.Popen(
                     one.program.command, cwd=self.state, env=dict(self.env), stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=subprocess.STDOUT, start_new_session=True,
+                    stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent,
                 )  # fmt: skip
         except OSError as error:
             raise SetupError(
@@ -175,6 +180,12 @@ def make_folders(paths: Sequence[Path]) -> None:
             ) from None
         if not os.access(path, os.W_OK):
             raise SetupError(f"{path} cannot be written; name another place with --state")
+
+
+def _die_with_parent() -> None:
+    """In a child, before it becomes the program: SIGTERM for it should the supervisor be killed (Linux)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:

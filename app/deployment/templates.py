@@ -105,14 +105,15 @@ WantedBy=multi-user.target
 def compose(names: Sequence[str], port: int) -> str:
     """The whole federation as containers, for a trial; a real node takes its own service out of it."""
     services = [_SERVER.format(port=port)]
-    services += [_NODE.format(name=name) for name in names]
+    services += [_NODE.format(name=name, port=port) for name in names]
     volumes = ["server", *(f"state-{name}" for name in names)]
     return _HEAD + "".join(services) + "\nvolumes:\n" + "".join(f"  {one}: {{}}\n" for one in volumes)
 
 
 _HEAD: Final = """\
 # docker compose up --build, from this folder. CHORUS_CODE is the clone of the project (default: the folder above);
-# CHORUS_UID is the user that owns the kits (id -u): they are readable by their owner alone.
+# CHORUS_UID is the user that owns the kits (id -u): they are readable by their owner alone. A node on a machine of its
+# own takes its service out of this file and strikes --superlink: the kit knows the server's name.
 services:
 """
 _COMMON: Final = """\
@@ -151,7 +152,7 @@ _NODE: Final = (
     build:
       context: ${{CHORUS_CODE:-..}}
       dockerfile: deploy/Dockerfile.supernode
-    command: [/kit, --data, /data, --state, /state]
+    command: [/kit, --superlink, "superlink:{port}", --data, /data, --state, /state]
     volumes: ["./nodes/{name}:/kit:ro", "./nodes/{name}/data:/data:ro", "state-{name}:/state"]
 """
     + _COMMON

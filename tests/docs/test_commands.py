@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import deployment_page  # run by tests/deployment/test_provisioned.py
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 MNIST = ROOT.parent / "shared" / "data" / "mnist"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -45,7 +47,7 @@ LEDGER = ".venv/bin/python -m app ledger /path/to/ledger.jsonl --delta 1e-4"
 
 
 def test_every_command_has_a_test_here() -> None:
-    assert _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER}
+    assert _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER} | deployment_page.ALL
 
 
 def test_the_scale_command() -> None:

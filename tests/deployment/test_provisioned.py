@@ -1,0 +1,261 @@
+"""docs/deployment.md, command by command: provisioned kits, TLS, known nodes only, one of them killed mid-round."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.deployment.certificates import make_node_key
+from app.processes import descendants
+from app.run_directory import read_lines
+from bench.plain.launched import free_ports
+from tests.support import deployment_page as page
+from tests.support.launched import ROOT
+
+pytestmark = [pytest.mark.deployment, pytest.mark.slow]
+
+NODES = 4
+KILLED = 4  # this node's machine loses its power
+# Two server rounds; deadlines for two busy cores.
+MORE_KEYS = "rounds = 2\nround-deadline = 30.0\ntraining-deadline = 200.0\ncohort-deadline = 200.0\n"
+
+
+def argv(command: str) -> list[str]:
+    """A command of the page, as typed in the clone, for another working directory."""
+    return [
+        str(ROOT / word) if word.startswith(("scripts/", ".venv/")) or word == "." else word
+        for word in shlex.split(command)
+    ]
+
+
+class Laptop:
+    """One working directory in which the page's commands are typed, each long one in a terminal of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.terminals: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, command: str, code: int = 0, timeout: float = 120) -> str:
+        done = subprocess.run(
+            argv(command), cwd=self.folder, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def open(self, name: str, command: str) -> None:
+        with (self.folder / f"{name}.out").open("wb") as output:
+            self.terminals[name] = subprocess.Popen(
+                argv(command),
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self, name: str) -> str:
+        return (self.folder / f"{name}.out").read_text()
+
+    def await_word(self, name: str, word: str, seconds: float = 90) -> None:
+        end = time.monotonic() + seconds
+        while word not in self.said(name):
+            assert self.terminals[name].poll() is None, self.said(name)
+            assert time.monotonic() < end, self.said(name)
+            time.sleep(0.1)
+
+    def cut_power(self, name: str) -> None:
+        """SIGKILL for a terminal's whole tree, at once."""
+        process = self.terminals.pop(name)
+        for pid in [process.pid, *descendants(process.pid)]:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+    def close(self) -> dict[str, int]:
+        """SIGTERM for every terminal, the last opened first; their exit codes."""
+        codes = {}
+        for name, process in reversed(self.terminals.items()):
+            process.terminate()
+            try:
+                codes[name] = process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.terminals[name] = process
+                for pid in [process.pid, *descendants(process.pid)]:
+                    os.kill(pid, signal.SIGKILL)
+                codes[name] = process.wait()
+        self.terminals.clear()
+        return codes
+
+
+def _without_rosters(federation: Path) -> None:
+    """Until sessions read rosters: a run that does not name one, and nodes that do not insist on it."""
+    run = federation / "submit" / "run.toml"
+    run.write_text(re.sub(r"^roster.*\n", "", run.read_text(), flags=re.M))
+    for policy in federation.glob("nodes/*/policy.toml"):
+        policy.write_text(policy.read_text().replace('adversary = "active"', 'adversary = "curious"'))
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """A server and four nodes, up."""
+    laptop = Laptop(tmp_path_factory.mktemp("laptop"))
+    (port,) = free_ports(1)
+    laptop.run(f"{page.PROVISION} --port {port}")
+    _without_rosters(laptop.folder / "federation")
+    try:
+        laptop.open("server", page.SUPERLINK)
+        laptop.await_word("server", "SuperExec for")
+        for number, command in enumerate(page.SUPERNODES, start=1):
+            laptop.open(f"node-{number}", command)
+        yield laptop
+    finally:
+        laptop.close()
+
+
+def _submit(laptop: Laptop) -> subprocess.Popen[bytes]:
+    """The page's own command."""
+    assignment, *words = argv(page.SUBMIT)
+    name, value = assignment.split("=")
+    env = os.environ | {name: value, "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+    with (laptop.folder / "submit.out").open("wb") as output:
+        return subprocess.Popen(
+            words,
+            cwd=laptop.folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _events(laptop: Laptop) -> list[dict[str, Any]]:
+    found = list((laptop.folder / "federation" / "server" / "state" / "runs").glob("*/events.jsonl"))
+    return list(read_lines(found[0])) if found else []
+
+
+@pytest.fixture(scope="module")
+def events(laptop: Laptop) -> list[dict[str, Any]]:
+    """What a run wrote of which one node vanished in r2 of its second server round."""
+    with (laptop.folder / "federation" / "submit" / "run.toml").open("a") as run:
+        run.write(MORE_KEYS)
+    submitted, end = _submit(laptop), time.monotonic() + 400
+    try:
+        while submitted.poll() is None:
+            assert time.monotonic() < end, laptop.said("submit")
+            shared = [event for event in _events(laptop) if event.get("protocol_round") == "r1"]
+            if f"node-{KILLED}" in laptop.terminals and [one["server_round"] for one in shared][-1:] == [2]:
+                laptop.cut_power(f"node-{KILLED}")
+            time.sleep(0.1)
+    finally:
+        if submitted.poll() is None:
+            submitted.kill()
+            submitted.wait()
+    assert _events(laptop)[-1]["event"] == "run_finished", laptop.said("submit")[-3000:] + laptop.said(
+        "server"
+    )
+    return _events(laptop)
+
+
+def test_the_doctor_finds_nothing_wrong(laptop: Laptop) -> None:
+    for command in (page.DOCTOR_SERVER, page.DOCTOR_NODE):
+        lines = laptop.run(command).splitlines()
+        assert len(lines) >= 11
+        assert all(line.startswith("ok ") for line in lines), lines
+
+
+def test_a_node_with_a_wrong_key_is_refused_in_one_line(laptop: Laptop) -> None:
+    kits = laptop.folder / "federation" / "nodes"
+    kit = Path(
+        shutil.copytree(
+            kits / "hospital-1", laptop.folder / "impostor", ignore=shutil.ignore_patterns("state")
+        )
+    )
+    (kit / "node.key").write_bytes(make_node_key().private)
+    said = laptop.run(f"scripts/supernode {kit}", code=2)
+    assert said.splitlines()[-1].startswith("AUTH: the SuperLink does not know this node's key")
+    assert "Traceback" not in said
+    line = laptop.run(f"scripts/doctor node {kit}", code=4).splitlines()[-1]
+    assert line.startswith("WRONG  registered: ENV: the SuperLink does not know this node")
+
+
+def test_the_port_is_busy_for_a_second_server(laptop: Laptop) -> None:
+    said = laptop.run(page.SUPERLINK, code=4)
+    assert re.fullmatch(r"ENV: the SuperLink cannot listen on .* choose another port.*", said.strip())
+
+
+def test_the_run_finishes_with_the_nodes_that_are_left(events: list[dict[str, Any]]) -> None:
+    finished = [
+        event for event in events if event["event"] == "round_finished" and event["purpose"] == "training"
+    ]
+    assert [(event["shares"], event["masked"]) for event in finished] == [(NODES, NODES), (NODES, NODES - 1)]
+    assert events[-1]["rounds_aggregated"] == 2
+    assert events[-1]["accuracy"] > 0.8
+    assert events[-1]["central_accuracy"] > 0.8
+
+
+def test_nothing_went_over_the_network_in_the_clear(laptop: Laptop, events: list[dict[str, Any]]) -> None:
+    """Every program of the deployment was given certificates, and none was told to do without."""
+    for name, process in laptop.terminals.items():
+        commands = [
+            Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in descendants(process.pid)
+        ]
+        outward = [
+            one
+            for one in commands
+            if any(b"flower-supernode" in word or b"flower-superlink" in word for word in one)
+        ]
+        assert outward, name
+        assert not any(b"--insecure" in one for one in outward)
+
+
+def test_a_node_that_was_killed_comes_back_as_the_same_node(
+    laptop: Laptop, events: list[dict[str, Any]]
+) -> None:
+    laptop.open(f"node-{KILLED}", page.SUPERNODES[KILLED - 1])
+    env = os.environ | {
+        "FLWR_HOME": str(laptop.folder / "federation" / "submit"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+    }
+    (ready,) = [event for event in events if event["event"] == "cohort_ready"]
+    command = [str(ROOT / ".venv" / "bin" / "flwr"), "supernode", "list", "chorus", "--format", "json"]
+    end = time.monotonic() + 90
+    online: set[int] = set()
+    while online != set(ready["nodes"]):
+        assert time.monotonic() < end, laptop.said(f"node-{KILLED}")
+        said = subprocess.run(
+            command, env=env, cwd=laptop.folder, capture_output=True, text=True, check=True
+        ).stdout
+        nodes = json.loads(said[said.index("{") :])["nodes"]
+        online = {int(node["node-id"]) for node in nodes if node["status"] == "online"}
+
+
+def test_sigterm_ends_everything_in_order(laptop: Laptop, events: list[dict[str, Any]]) -> None:
+    below = {pid for process in laptop.terminals.values() for pid in descendants(process.pid)}
+    assert below
+    codes = laptop.close()
+    assert set(codes.values()) == {0}, codes
+    assert not [pid for pid in below if Path(f"/proc/{pid}/cmdline").exists()]
+
+
+def test_from_one_laptop_to_five_hospitals(tmp_path: Path) -> None:
+    """The commands of the page that need no network: five nodes, a sixth that makes its own keys, one that leaves."""
+    laptop = Laptop(tmp_path)
+    serials = []
+    for command in (page.FIVE, page.REQUEST, page.ADD, page.REVOKE, page.RENEW):
+        said = laptop.run(command)
+        serials += re.findall(r"serial (\d+), (\d+) members", said)
+    assert serials == [("1", "5"), ("2", "6"), ("3", "5"), ("4", "5")]
+    kit = tmp_path / "federation" / "nodes" / "hospital-6"
+    shutil.copytree(kit, tmp_path / "hospital-6", dirs_exist_ok=True)
+    lines = laptop.run("scripts/doctor node hospital-6", code=4).splitlines()
+    wrong = [line for line in lines if line.startswith("WRONG")]
+    assert len(wrong) == 1, lines
+    assert "fl.example.org has no address" in wrong[0] or "nobody answers" in wrong[0]
+    assert "identity: hospital-6, number 6 in the roster" in lines[1]
