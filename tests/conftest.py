@@ -10,6 +10,17 @@ import tomli_w
 ROOT = Path(__file__).resolve().parent.parent
 
 
+_ONE_AT_A_TIME = ("simulation", "deployment")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A module's tests share fixtures, so they stay together; two stacks of Flower at once would starve each other."""
+    for item in items:
+        flower = any(item.get_closest_marker(name) for name in _ONE_AT_A_TIME)
+        group = "flower" if flower else str(item.path.relative_to(ROOT))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def repository() -> Path:
     """The tree under test."""

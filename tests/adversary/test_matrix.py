@@ -1,7 +1,7 @@
 """Every message in every state, on both sides.
 
-A client that is sent a message for which it does not wait leaves its session: a code, nothing kept, and neither vector
-nor share. A server that is sent a reply for which it does not wait drops it: a code, and the sum over the rest is exact.
+A client that is sent a message for which it does not wait leaves its session: a code, nothing kept, neither vector nor
+share. A server that is sent a reply for which it does not wait drops it: a code, and the sum over the rest is exact.
 """
 
 import os
@@ -200,12 +200,17 @@ def expected(kind: str, state: str, name: str) -> str:
     if not name.startswith("other"):
         return "goes on"
     # The message of the other kind of session, in the state that waits for this round.
-    return "POLICY" if step is R1 and kind == "active" else {R1: "POLICY", R2: "STATE", R3: "STATE", R4: "STATE"}[step]
+    return (
+        "POLICY"
+        if step is R1 and kind == "active"
+        else {R1: "POLICY", R2: "STATE", R3: "STATE", R4: "STATE"}[step]
+    )
 
 
 @pytest.mark.parametrize("name", MESSAGES)
 @pytest.mark.parametrize(
-    ("kind", "state"), [*(("active", state) for state in STATES), *(("curious", state) for state in CURIOUS_STATES)]
+    ("kind", "state"),
+    [*(("active", state) for state in STATES), *(("curious", state) for state in CURIOUS_STATES)],
 )
 def test_every_message_in_every_state_of_a_client(kind: str, state: str, name: str, tmp_path: Path) -> None:
     stand = Stand(kind, state, tmp_path)
@@ -257,7 +262,9 @@ def another_sessions_replies(folder: Path) -> dict[ProtocolRound, bytes]:
 
 @pytest.mark.parametrize("name", REPLIES)
 @pytest.mark.parametrize("step", ProtocolRound)
-def test_every_reply_in_every_collection_of_the_server(step: ProtocolRound, name: str, tmp_path: Path) -> None:
+def test_every_reply_in_every_collection_of_the_server(
+    step: ProtocolRound, name: str, tmp_path: Path
+) -> None:
     """Replies of another session: r1's and r2's are as long as they should be and fit no key of this one."""
     recorded = another_sessions_replies(tmp_path / "other")
     (tmp_path / "own").mkdir()
@@ -278,7 +285,10 @@ def test_every_reply_in_every_collection_of_the_server(step: ProtocolRound, name
     code, goes_on = {
         R0: ("AUTH", True),  # signed by a member of another roster
         R1: ("", False),  # sealed for other keys: nobody opens them, no vector leaves
-        R2: ("", True),  # a vector of the right length is a vector: the sum is wrong by what that client likes
+        R2: (
+            "",
+            True,
+        ),  # a vector of the right length is a vector: the sum is wrong by what that client likes
         R3: ("AUTH", True),
         R4: ("", True),  # false shares are found and named, and the sum needs them not
     }[step]
