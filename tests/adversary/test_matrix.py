@@ -1,7 +1,7 @@
 """Every message in every state, on both sides.
 
-A client that is sent a message for which it does not wait leaves its session: a code, nothing kept, neither vector nor
-share. A server that is sent a reply for which it does not wait drops it: a code, and the sum over the rest is exact.
+A client that is sent a message for which it does not wait leaves its session: a code, nothing kept, and neither vector
+nor share. A server that is sent a reply for which it does not wait drops it: a code, and the others are summed.
 """
 
 import os
@@ -71,7 +71,8 @@ def stopped(trial: Trial, last: ProtocolRound | None, server_round: int = 1) -> 
 
 def trial_of(kind: str, run_dir: Path) -> Trial:
     run_dir.mkdir()
-    return active_trial(run_dir) if kind == "active" else Trial()
+    short = {"training-deadline": 0.3}  # a client that is not heard is waited for
+    return active_trial(run_dir, short) if kind == "active" else Trial(short)
 
 
 def curious_requests(trial: Trial) -> dict[ProtocolRound, RecordDict]:
@@ -97,9 +98,9 @@ def active_requests(trial: Trial) -> dict[ProtocolRound, RecordDict]:
 class Stand:
     """One client in one state, with the messages that it could be sent."""
 
-    def __init__(self, kind: str, state: str, folder: Path) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, state: str, folder: Path, other: dict[ProtocolRound, RecordDict]) -> None:
         self.trial = trial_of(kind, folder / "own")
+        self.other = other
         self.node = self.trial.grid.ids[0]
         self.own: dict[ProtocolRound, RecordDict] = {}
         self.group = "1"
@@ -109,9 +110,6 @@ class Stand:
             self._finish()
         elif awaited is not None:
             self._until(awaited)
-        other = "curious" if kind == "active" else "active"
-        gather = active_requests if other == "active" else curious_requests
-        self.other = gather(trial_of(other, folder / "other"))
         assert self.kept == (state != "nothing kept")
 
     def _finish(self) -> None:
@@ -177,6 +175,19 @@ class Stand:
         return self.trial.grid.ask(self.node, message)
 
 
+Requests = dict[str, dict[ProtocolRound, RecordDict]]
+
+
+@pytest.fixture(scope="module")
+def requests(tmp_path_factory: pytest.TempPathFactory) -> Requests:
+    """Of a session of either kind, to one client."""
+    folder = tmp_path_factory.mktemp("requests")
+    return {
+        "active": active_requests(trial_of("active", folder / "active")),
+        "curious": curious_requests(trial_of("curious", folder / "curious")),
+    }
+
+
 def plain(message: Any) -> RecordDict:
     return request_record(message.to_bytes(), None, None)
 
@@ -212,8 +223,10 @@ def expected(kind: str, state: str, name: str) -> str:
     ("kind", "state"),
     [*(("active", state) for state in STATES), *(("curious", state) for state in CURIOUS_STATES)],
 )
-def test_every_message_in_every_state_of_a_client(kind: str, state: str, name: str, tmp_path: Path) -> None:
-    stand = Stand(kind, state, tmp_path)
+def test_every_message_in_every_state_of_a_client(
+    kind: str, state: str, name: str, tmp_path: Path, requests: Requests
+) -> None:
+    stand = Stand(kind, state, tmp_path, requests["curious" if kind == "active" else "active"])
     reply = stand.send(name)
     due = expected(kind, state, name)
     if due != "goes on":
@@ -246,13 +259,15 @@ def reply_of(name: str, recorded: dict[ProtocolRound, bytes]) -> bytes:
     return recorded[ProtocolRound(name)]
 
 
-def another_sessions_replies(folder: Path) -> dict[ProtocolRound, bytes]:
-    folder.mkdir()
-    trial, found = active_trial(folder), {}
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[ProtocolRound, bytes]:
+    """The third client's replies, of another session."""
+    trial, found = active_trial(tmp_path_factory.mktemp("replies")), {}
     kinds = {step.message_type: step for step in ProtocolRound}
 
     def keep(message: Message) -> Message:
-        found.setdefault(kinds[message.metadata.message_type], message_in(message.content))
+        if message.metadata.src_node_id == trial.grid.ids[2]:
+            found.setdefault(kinds[message.metadata.message_type], message_in(message.content))
         return message
 
     trial.grid.after = keep
@@ -263,12 +278,10 @@ def another_sessions_replies(folder: Path) -> dict[ProtocolRound, bytes]:
 @pytest.mark.parametrize("name", REPLIES)
 @pytest.mark.parametrize("step", ProtocolRound)
 def test_every_reply_in_every_collection_of_the_server(
-    step: ProtocolRound, name: str, tmp_path: Path
+    step: ProtocolRound, name: str, tmp_path: Path, recorded: dict[ProtocolRound, bytes]
 ) -> None:
     """Replies of another session: r1's and r2's are as long as they should be and fit no key of this one."""
-    recorded = another_sessions_replies(tmp_path / "other")
-    (tmp_path / "own").mkdir()
-    trial = active_trial(tmp_path / "own")
+    trial = active_trial(tmp_path)
     bad = trial.grid.ids[2]
 
     def replaced(message: Message) -> Message:
