@@ -12,9 +12,7 @@ The SuperNode could not establish a connection to the SuperLink.
 BUSY = (
     "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use"
 )
-UNTRUSTED = (
-    "Failed to initialize the connection to the SuperLink.\n[SSL: CERTIFICATE_VERIFY_FAILED] unable to get"
-)
+UNTRUSTED = "Failed to initialize the connection to the SuperLink.\n[SSL: CERTIFICATE_VERIFY_FAILED] unable"
 FULL = "sqlite3.OperationalError: unable to open database file"
 
 
