@@ -51,6 +51,16 @@ class Laptop:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def shell(self, command: str, code: int = 0) -> str:
+        """A command that a shell has to read."""
+        whole = f"cd {shlex.quote(str(self.folder))}; " + command.replace(".venv/", f"{ROOT}/.venv/")
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            ["bash", "-c", whole], env=env, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
     def open(self, name: str, command: str) -> None:
         with (self.folder / f"{name}.out").open("wb") as output:
             self.terminals[name] = subprocess.Popen(
@@ -101,21 +111,12 @@ class Laptop:
         return codes
 
 
-def _without_rosters(federation: Path) -> None:
-    """Until sessions read rosters: a run that does not name one, and nodes that do not insist on it."""
-    run = federation / "submit" / "run.toml"
-    run.write_text(re.sub(r"^roster.*\n", "", run.read_text(), flags=re.M))
-    for policy in federation.glob("nodes/*/policy.toml"):
-        policy.write_text(policy.read_text().replace('adversary = "active"', 'adversary = "curious"'))
-
-
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """A server and four nodes, up."""
     laptop = Laptop(tmp_path_factory.mktemp("laptop"))
     (port,) = free_ports(1)
     laptop.run(f"{page.PROVISION} --port {port}")
-    _without_rosters(laptop.folder / "federation")
     try:
         laptop.open("server", page.SUPERLINK)
         laptop.await_word("server", "SuperExec for")
@@ -227,6 +228,30 @@ def test_nothing_went_over_the_network_in_the_clear(laptop: Laptop, events: list
         ]
         assert outward, name
         assert not any(b"--insecure" in one for one in outward)
+
+
+def test_every_session_held_against_a_server_that_cheats(events: list[dict[str, Any]]) -> None:
+    started = events[0]
+    assert (started["event"], started["adversary"]) == ("run_started", "active")
+    trips = [event for event in events if event.get("protocol_round") == "r3"]
+    assert [trip["answered"] for trip in trips] == [NODES, NODES - 1, NODES - 1]
+
+
+def test_transcripts_prove_the_run(laptop: Laptop, events: list[dict[str, Any]]) -> None:
+    """The page's command; and one digit of one node's transcript changed is found."""
+    lines = laptop.shell(page.VERIFY).splitlines()
+    assert not [line for line in lines if line.startswith("fails")], lines
+    said = "\n".join(line for line in lines if line.startswith("ok"))
+    for what in ("lines", "views", "masks", "survivors", "shares", "identities", "adversary", "policy"):
+        assert re.search(rf"^ok +{what} ", said, re.M), said
+    transcript = laptop.folder / "federation" / "nodes" / "hospital-1" / "state" / "transcript.jsonl"
+    honest = transcript.read_bytes()
+    at = honest.rindex(b'"self_mask_shares":') + len(b'"self_mask_shares":')
+    try:
+        transcript.write_bytes(honest[:at] + b"9" + honest[at + 1 :])
+        assert "fails" in laptop.shell(page.VERIFY, code=3)
+    finally:
+        transcript.write_bytes(honest)
 
 
 def test_a_node_that_was_killed_comes_back_as_the_same_node(

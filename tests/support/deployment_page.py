@@ -5,6 +5,11 @@ SUPERLINK = "scripts/superlink federation/server"
 SUPERNODES = [f"scripts/supernode federation/nodes/hospital-{n} --part {n}/4" for n in (1, 2, 3, 4)]
 DOCTOR_SERVER = "scripts/doctor server federation/server"
 DOCTOR_NODE = "scripts/doctor node federation/nodes/hospital-1"
+VERIFY = (
+    ".venv/bin/python -m app verify --server federation/server/state/runs/*/transcripts/server-*.jsonl "
+    "federation/nodes/*/state/transcript.jsonl --roster federation/server/roster.json "
+    '--authority "$(cat federation/server/authority.pub)" --policy federation/nodes/hospital-1/policy.toml'
+)
 SUBMIT = "FLWR_HOME=federation/submit .venv/bin/flwr run . chorus --stream -c federation/submit/run.toml"
 
 FIVE = (
@@ -16,5 +21,5 @@ REVOKE = "scripts/provision --revoke hospital-2"
 RENEW = "scripts/provision --renew --days 365"
 
 ALL = {
-    PROVISION, SUPERLINK, *SUPERNODES, DOCTOR_SERVER, DOCTOR_NODE, SUBMIT, FIVE, REQUEST, ADD, REVOKE, RENEW,
+    PROVISION, SUPERLINK, *SUPERNODES, DOCTOR_SERVER, DOCTOR_NODE, SUBMIT, VERIFY, FIVE, REQUEST, ADD, REVOKE, RENEW,
 }  # fmt: skip
