@@ -91,8 +91,13 @@ class View:
 
     def statement(self, member: int) -> bytes:
         """What the member signs."""
-        sets = [Writer(0, 0).members(each, self.size).finish() for each in (self.sharers, self.survivors)]
-        return digest("signed survivors", self.context, member.to_bytes(4, "big"), *sets)
+        sets = (
+            Writer(0, 0)
+            .number(self.size, 4)
+            .members(self.sharers, self.size)
+            .members(self.survivors, self.size)
+        )
+        return digest("signed survivors", self.context, member.to_bytes(4, "big"), sets.finish())
 
 
 def check_vouched(roster: Roster, keys: PublicKeys, credential: Credential, origin: Origin) -> None:

@@ -28,7 +28,7 @@ orphan = int(said.stdout)
 assert descendants(os.getpid()) == [orphan], descendants(os.getpid())
 begin = time.monotonic()
 assert end_descendants(grace=0.3) == []
-assert 0.3 <= time.monotonic() - begin < 3
+assert 0.3 <= time.monotonic() - begin < 20
 assert descendants(os.getpid()) == []
 assert not os.path.exists(f"/proc/{orphan}"), "not even a zombie"
 print("done")

@@ -104,7 +104,7 @@ def test_a_link_that_stays_away_is_lost_with_a_typed_error() -> None:
     started = time.monotonic()
     with pytest.raises(LinkLost, match=r"has not answered for 0\.3 s") as caught:
         link.pull([])
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert caught.value.code == "ENV"
     assert [event for event, _ in told] == ["link_lost"]
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "link")
