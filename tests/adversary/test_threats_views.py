@@ -232,8 +232,9 @@ def test_a_sparse_graph_falls_apart_where_nobody_checks_the_digest(
     monkeypatch.setattr(r1_share_keys, "cohort_digest", lambda _: OldSignatures.made_up)
     loot = OldSignatures(sparse_trial(tmp_path)).strike().loot[-1]
     assert sorted(map(len, loot.sums())) == [4, 4]
+    # One identifier for all attempts: the last one's vectors came last.
     own = {index: vector for session, index, vector in inputs if session == loot.agreement.session.identifier}
-    for part, total in loot.sums().items():  # the last attempt's vectors: those of twelve clients came last
+    for part, total in loot.sums().items():
         exact = [sum(column) % 2**24 for column in zip(*(own[index] for index in part), strict=True)]
         assert total.tensor.tolist() == exact
 
@@ -304,7 +305,6 @@ class Replaying(MaliciousServer):
     def attack(self) -> None:
         """Record, then replay."""
         self.recorded: dict[tuple[ProtocolRound, int], RecordDict] = {}
-        self.sums_before = 0
         first = self.play(os.urandom(SESSION_BYTES))
         assert first is not None
         self.answers.clear()
