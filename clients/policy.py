@@ -120,6 +120,8 @@ class Policy:
         self._at_least("min-cohort", params.min_survivors, what, "raise min-cohort of the run")
         what = f"{params.threshold} shares would rebuild a client's secret"
         self._at_least("min-threshold", params.threshold, what, "raise threshold of the run")
+        what = f"the session's threshold holds against {params.colluders} colluders"
+        self._at_least("tolerated-colluders", params.colluders, what, "raise colluders of the run")
 
     def check_terms(self, terms: PrivacyTerms) -> None:
         """Whether the node agrees to a run's privacy terms; to be asked before anything is trained or charged.

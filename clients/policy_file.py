@@ -48,6 +48,8 @@ class PolicyKeys(BaseModel):
         min_cohort: fewest survivors in a sum, 3..2^20.
         min_threshold: fewest shares that rebuild a secret, 2..2^20.
         adversary: what a session must hold against, at least.
+        tolerated_colluders: fewest clients that may work for the server against which a session's threshold must hold,
+            1..2^20.
         modes: the privacy modes agreed to.
         max_epsilon, delta: the budget, for each unit, over the ledger's life; (0, 1e6] and (0, 1), both or none.
         min_noise_multiplier: of every noise multiplier of a run, (0, 1e6].
@@ -65,6 +67,7 @@ class PolicyKeys(BaseModel):
     min_cohort: int | None = Field(default=None, ge=LEAST_COHORT, le=MOST_CLIENTS)
     min_threshold: int | None = Field(default=None, ge=LEAST_THRESHOLD, le=MOST_CLIENTS)
     adversary: Adversary | None = Field(default=None, strict=False)
+    tolerated_colluders: int | None = Field(default=None, ge=1, le=MOST_CLIENTS)
     modes: tuple[_Mode, ...] | None = Field(default=None, strict=False, min_length=1)
     max_epsilon: float | None = Field(default=None, gt=0.0, le=1e6)
     delta: float | None = Field(default=None, gt=0.0, lt=1.0)

@@ -145,6 +145,16 @@ def test_a_server_that_would_rebuild_secrets_with_fewer_shares() -> None:
         assert f": {threshold} shares would" in refused_session("min-threshold = 5", few)
 
 
+def test_a_session_that_reckons_with_fewer_colluders_than_the_node() -> None:
+    """Adversary: the server says how many it reckons with; its threshold is then only held to that."""
+    for colluders in (2, 3):
+        reckoned = dataclasses.replace(PARAMS, threshold=5, colluders=colluders)
+        policy("tolerated-colluders = 2").check_session(reckoned)
+    for colluders in (0, 1):
+        lax = dataclasses.replace(PARAMS, threshold=5, colluders=colluders)
+        assert f"holds against {colluders} colluders" in refused_session("tolerated-colluders = 2", lax)
+
+
 def test_a_threshold_implies_its_neighbours() -> None:
     """Why there is no key for neighbours: whoever thins out the graph lowers the threshold with it."""
     for neighbours in (4, 2):

@@ -22,6 +22,7 @@ ABOVE = math.inf  # as a bound: there is none
 RANGES: dict[str, tuple[Any, Any, list[Any]]] = {
     "min-cohort": (3, 2**20, [2, 2**20 + 1]),
     "min-threshold": (2, 2**20, [1, 2**20 + 1]),
+    "tolerated-colluders": (1, 2**20, [0, 2**20 + 1]),
     "max-epsilon": (5e-324, 1e6, [0.0, math.nextafter(1e6, ABOVE)]),
     "delta": (5e-324, math.nextafter(1.0, 0.0), [0.0, 1.0]),
     "min-noise-multiplier": (5e-324, 1e6, [0.0, math.nextafter(1e6, ABOVE)]),
