@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _ONE_AT_A_TIME = ("simulation", "deployment")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A module's tests share fixtures, so they stay together; two stacks of Flower at once would starve each other."""
     for item in items:
