@@ -19,6 +19,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from app.job_keys import check_job
 from app.run_keys import RunKeys, kebab
 from arithmetic.errors import ConfigError
 from clients.drops import parse_drops
@@ -60,6 +61,7 @@ class RunConfig(RunKeys):
             raise ConfigError(_wrong(key, mapping.get(key))) from None
         _check_texts(config)
         _check_together(config)
+        check_job(config)
         return config
 
     def table(self) -> dict[str, str | int | float | bool]:
@@ -80,7 +82,7 @@ def allowed(key: str) -> str:
     if key == "device":
         return _DEVICES
     if key == "task":
-        return "digits, mnist, digits_hog, mnist_hog or a dotted module path"
+        return "digits, mnist, digits_hog, mnist_hog, digits_softmax, mnist_softmax or a dotted module path"
     if key == "drop":
         return "a comma list of COUNT@r0|r1|r2|r3|r4:roundN"
     field = FIELDS[key]

@@ -78,11 +78,14 @@ def _train(
     grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle
 ) -> tuple[Result, int]:
     """The federated run; the final model is saved, whatever the final evaluation says."""
+    from clients.gradients import check_trained
     from clients.updates import arrays_of, spec_of
 
     task = load_task(config.task)
     model = task.model(config.seed)
     spec, settings = spec_of(model), settings_of(config)
+    if config.job == "gradients":
+        check_trained(model, spec)
     if config.privacy != "none" and spec.integer_length:
         raise ConfigError(
             f"privacy = {config.privacy} cannot sum the integer buffers of this model; use GroupNorm, not BatchNorm"
@@ -140,10 +143,16 @@ def settings_of(config: RunConfig) -> Settings:
         privacy=terms_of(config),
         update_per_sum=update_per_sum(config) if config.privacy != "none" else 0.0,
         encoding_bound=config.encoding_bound,
-        max_examples=config.max_examples,
+        max_examples=largest_weight(config),
         cohort_deadline=config.cohort_deadline,
         deadlines=Deadlines(config.training_deadline, config.round_deadline, config.poll_interval),
     )
+
+
+def largest_weight(config: RunConfig) -> int:
+    """What a client weighs at most: of job gradients a batch, so that no bit of the encoding is left unused."""
+    is_batch = config.job == "gradients" and config.privacy == "none"
+    return min(config.max_examples, config.batch_size) if is_batch else config.max_examples
 
 
 def roster_of(config: RunConfig) -> Roster | None:
@@ -167,8 +176,8 @@ def roster_of(config: RunConfig) -> Roster | None:
 def training_record(config: RunConfig) -> ConfigRecord:
     """The part of a run configuration that travels to the clients (`wire.settings.Assignment`)."""
     keys = (
-        "task", "partition", "dirichlet-alpha", "validation-fraction", "data-path", "device", "seed",
-        "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu", "rounding",
+        "job", "task", "partition", "dirichlet-alpha", "validation-fraction", "data-path", "device", "seed",
+        "evaluate-every", "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu", "rounding",
     )  # fmt: skip
     table = config.table()
     return ConfigRecord({key: table[key] for key in keys})
@@ -186,7 +195,9 @@ def central_test(task: Task, config: RunConfig, spec: VectorSpec) -> CentralTest
         return None
     model = task.model(config.seed)
 
-    def judge(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+    def judge(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+        if server_round % config.evaluate_every and server_round != config.rounds:
+            return None
         load_arrays(model, spec.conform({name: array.numpy() for name, array in arrays.items()}))
         found = evaluate(task, model, data, torch.device("cpu"))
         means = {name: total / found.examples for name, total in found.metric_sums.items()}
