@@ -84,7 +84,7 @@ def _read(optimizer: Optimizer, names: list[str]) -> dict[str, dict[str, np.ndar
     for number, buffers in optimizer.state_dict()["state"].items():
         for kind, buffer in buffers.items():
             if buffer is not None:
-                found.setdefault(kind, {})[names[number]] = np.array(buffer)
+                found.setdefault(kind, {})[names[number]] = np.array(buffer.numpy())
     return found
 
 

@@ -18,6 +18,7 @@ from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
 from app.inner_strategy import inner_strategy
 from app.privacy import modulus_bits, planned, terms_of, update_per_sum
+from app.progress import seconds_an_iteration
 from app.resuming import continued
 from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError, ConfigError
@@ -71,6 +72,11 @@ def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chro
         rounds=config.rounds,
         rounds_aggregated=rounds,
         seconds=round(time.monotonic() - started, 3),
+        **(
+            {"seconds_an_iteration": seconds_an_iteration(directory.metrics)}
+            if config.job == "gradients"
+            else {}
+        ),
     )
 
 
@@ -98,7 +104,7 @@ def _train(
     )
     arrays, terms = arrays_of(model), settings.privacy
     facts: dict[str, object] = {
-        "run": directory.id, "task": config.task, "strategy": config.strategy, "clients": config.clients,
+        "run": directory.id, "task": config.task, "strategy": named(config), "clients": config.clients,
         "groups": config.groups, "threshold": params.threshold, "neighbours": params.neighbours,
         "modulus_bits": params.modulus_bits, "parameters": spec.tensor_length, "rounds": config.rounds,
         "adversary": params.adversary, "roster": settings.roster.fingerprint if settings.roster else "",
@@ -124,6 +130,11 @@ def _train(
         checkpoints.retry()
     directory.save_model({name: array.numpy() for name, array in result.arrays.items()})
     return result, len(strategy.aggregated)
+
+
+def named(config: RunConfig) -> str:
+    """What turns sums into models, for people."""
+    return f"gradients with {config.optimizer}" if config.job == "gradients" else config.strategy
 
 
 def settings_of(config: RunConfig) -> Settings:

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -119,7 +120,7 @@ def in_process(config: RunConfig) -> Curve:
 def curve_of(lines: list[dict[str, Any]]) -> Curve:
     """Of the lines of `metrics.jsonl`; seconds are wall time from one line to the next."""
     times = [float(line["time"]) for line in lines]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     return Curve([float(line["train_loss"]) for line in lines], median(gaps))
 
 
@@ -130,7 +131,9 @@ def apart(ours: Curve, theirs: Curve) -> float:
         SystemExit: an iteration gave no sum.
     """
     if len(ours.losses) != len(theirs.losses):
-        raise SystemExit(f"{len(theirs.losses) - len(ours.losses)} iterations gave no sum; nothing to compare")
+        raise SystemExit(
+            f"{len(theirs.losses) - len(ours.losses)} iterations gave no sum; nothing to compare"
+        )
     return max(abs(mine - other) for mine, other in zip(ours.losses, theirs.losses, strict=True))
 
 
@@ -164,7 +167,9 @@ def _measured(
         else:
             curve = in_process(config)
         curves[f"masked, {way}"] = curve
-        yield Row(f"{way}: largest difference of losses", apart(curve, peer), None, "nats", f"at most {MOST:g}")
+        yield Row(
+            f"{way}: largest difference of losses", apart(curve, peer), None, "nats", f"at most {MOST:g}"
+        )
         yield Row(f"{way}: an iteration", curve.seconds, peer.seconds, "s", "central SGD: the step alone")
 
 

@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,9 @@ from arithmetic.layout import VectorSpec
 from arithmetic.residues import Words
 from clients.device import choose_device
 from clients.gradients import batch_gradient
+from clients.own_data import kept_data, task_named
 from clients.policy import Policy, norm_of
-from clients.tasks import ClientData, DataSource, Task, length_of, load_task
+from clients.tasks import ClientData, DataSource, Task, length_of
 from clients.training import TrainingConfig, evaluate, limit_threads, train
 from clients.updates import arrays_of, load_arrays, spec_of
 from privacy.terms import PrivacyMode
@@ -116,7 +116,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
     if node.simulated:
         limit_threads(1)
     node.policy.check_task(assignment.task)
-    task = _task(assignment.task)
+    task = task_named(assignment.task)
     device = choose_device(node.device or assignment.device, node.partition_id)
     data = _data(task, assignment, node)
     model = task.model(assignment.seed)
@@ -228,17 +228,13 @@ def _own(task: Task, scalars: Mapping[str, int | float]) -> dict[str, float]:
     return {name: scalars[key] / examples for name, key in sums.items()}
 
 
-@lru_cache(maxsize=4)
-def _task(name: str) -> Task:
-    """Found and checked once a process: a simulated worker asks for every client. A task holds no client's data."""
-    return load_task(name)
-
-
 def _data(task: Task, assignment: Assignment, node: Node) -> ClientData:
     source = DataSource(
         node.data_path or assignment.data_path, node.partition_id, node.num_partitions, assignment.partition,
         assignment.dirichlet_alpha,
     )  # fmt: skip
+    if node.simulated and assignment.job == Job.GRADIENTS:
+        return kept_data(assignment.task, source, assignment.validation_fraction, assignment.seed)
     return task.partition_data(source, assignment.validation_fraction, assignment.seed)
 
 
