@@ -104,17 +104,15 @@ def in_process(config: RunConfig) -> Curve:
     """The same over a grid in this process: no wait for a network, every client on this core."""
     from tests.support.run import Trial
 
-    trial = Trial(config.table() | {"round-deadline": 20.0, "training-deadline": 60.0})
-    lines: list[dict[str, Any]] = []
+    class Timed(Trial):
+        def emit(self, event: str, **fields: object) -> None:
+            super().emit(event, time=time.time(), **fields)
 
-    def emit(event: str, **fields: object) -> None:
-        if event == "round_finished" and fields["purpose"] == "training":
-            lines.append({"time": time.time(), **fields})
-
-    trial.strategy.emit = emit
-    trial.strategy._reports._emit = emit
-    trial.start()
-    return curve_of(lines)
+    with tempfile.TemporaryDirectory(prefix="chorus-gradients-") as folder:
+        deadlines = {"round-deadline": 60.0, "training-deadline": 600.0, "cohort-deadline": 60.0}
+        trial = Timed(config.table() | deadlines | {"run-dir": folder})
+        trial.start()
+    return curve_of([line for line in trial.named("round_finished") if line["purpose"] == "training"])
 
 
 def curve_of(lines: list[dict[str, Any]]) -> Curve:
