@@ -49,7 +49,7 @@ class Curve:
 
 def settings_of(quick: bool, iterations: int) -> dict[str, Any]:
     """Run keys that differ from their defaults."""
-    common = {"job": "gradients", "device": "cpu", "poll-interval": 0.02}
+    common = {"job": "gradients", "device": "cpu", "round-deadline": 60.0}
     if quick:
         return common | {"task": "digits_softmax", "rounds": iterations or 5, "clients": 3}
     common |= {"rounds": iterations or 200, "clients": 10, "evaluate-every": 20}
