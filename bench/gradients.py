@@ -109,8 +109,8 @@ def in_process(config: RunConfig) -> Curve:
             super().emit(event, time=time.time(), **fields)
 
     with tempfile.TemporaryDirectory(prefix="chorus-gradients-") as folder:
-        deadlines = {"round-deadline": 60.0, "training-deadline": 600.0, "cohort-deadline": 60.0}
-        trial = Timed(config.table() | deadlines | {"run-dir": folder})
+        waits = {"round-deadline": 60.0, "training-deadline": 600.0, "poll-interval": 0.01}
+        trial = Timed(config.table() | waits | {"run-dir": folder})
         trial.start()
     return curve_of([line for line in trial.named("round_finished") if line["purpose"] == "training"])
 
