@@ -85,7 +85,8 @@ def test_a_round_whose_step_diverges_says_so_and_the_run_goes_on() -> None:
     class Once(OwnerOptimizer):
         def step(self, model: Any, gradient: Any) -> Any:
             self.calls = getattr(self, "calls", 0) + 1
-            return super().step(model, {k: v * (1e39 if self.calls == 1 else 1) for k, v in gradient.items()})
+            rate = np.float32(np.inf if self.calls == 1 else 1.0)
+            return super().step(model, {name: part * rate for name, part in gradient.items()})
 
     trial = Trial(JOB | {"rounds": 2}, Once("sgd", 1.0, min_available_nodes=3))
     trial.start()
