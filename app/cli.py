@@ -32,7 +32,9 @@ def chorus() -> None:
 
 Settings = Annotated[
     list[str] | None,
-    typer.Option("-c", "--set", metavar="KEY=VALUE", help="Override a key; may be repeated."),
+    typer.Option(
+        "-c", "--set", metavar="KEY=VALUE", help="Override a key, or all of a file.toml; may be repeated."
+    ),
 ]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep Flower's working files.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only.")]

@@ -13,12 +13,14 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from app.job_keys import check_job
 from app.run_keys import RunKeys, kebab
 from arithmetic.errors import ConfigError
 from clients.drops import parse_drops
@@ -60,6 +62,7 @@ class RunConfig(RunKeys):
             raise ConfigError(_wrong(key, mapping.get(key))) from None
         _check_texts(config)
         _check_together(config)
+        check_job(config)
         return config
 
     def table(self) -> dict[str, str | int | float | bool]:
@@ -80,7 +83,7 @@ def allowed(key: str) -> str:
     if key == "device":
         return _DEVICES
     if key == "task":
-        return "digits, mnist, digits_hog, mnist_hog or a dotted module path"
+        return "digits, mnist, digits_hog, mnist_hog, digits_softmax, mnist_softmax or a dotted module path"
     if key == "drop":
         return "a comma list of COUNT@r0|r1|r2|r3|r4:roundN"
     field = FIELDS[key]
@@ -92,25 +95,43 @@ def allowed(key: str) -> str:
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
-    """Read `-c key=value` arguments: TOML values, and bare words where a key takes text.
+    """Read `-c` arguments: `key=value`, a TOML value or a bare word where a key takes text; or a file of such keys.
 
     Args:
-        texts: the arguments, in order; a key given twice keeps the later value.
+        texts: the arguments, in order; a key given twice keeps the later value. One that ends in `.toml` and names no
+            key is a file, as `flwr run -c` takes it.
 
     Returns:
         Kebab-case keys to TOML values, not yet checked against their ranges.
 
     Raises:
-        ConfigError: no `=`, an unknown key, or a value that is not one TOML value.
+        ConfigError: no `=`, an unknown key, a value that is not one TOML value, or no such file.
     """
     overrides: dict[str, Any] = {}
     for text in texts:
+        if text.endswith(".toml") and "=" not in text:
+            overrides |= _from_file(Path(text))
+            continue
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not key:
             raise ConfigError(f"{text!r} is not key=value; write for example -c rounds=3")
         _refuse_unknown(key)
         overrides[key] = _toml_value(key, value)
     return overrides
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{_shown(str(path))} cannot be read ({error.strerror}); name a file of keys"
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f"{_shown(str(path))} is no TOML ({error}); write a key = value a line") from None
+    for key in table:
+        _refuse_unknown(key)
+    return table
 
 
 def _toml_value(key: str, text: str) -> object:

@@ -13,7 +13,7 @@ from app.config import RunConfig
 
 
 def inner_strategy(config: RunConfig, least: int) -> Strategy:
-    """FedAvg or one of its kin, sampling every connected node but never fewer than `least`."""
+    """FedAvg or one of its kin, or the optimiser of job gradients: it samples every node, never fewer than `least`."""
     sampling: dict[str, Any] = {
         "fraction_train": 1.0,
         "fraction_evaluate": 1.0,
@@ -22,6 +22,10 @@ def inner_strategy(config: RunConfig, least: int) -> Strategy:
         "min_available_nodes": least,
     }
     rate = config.server_learning_rate
+    if config.job == "gradients":
+        from app.owner_optimizer import OwnerOptimizer  # torch: only where it is needed
+
+        return OwnerOptimizer(config.optimizer, rate, config.server_momentum, **sampling)
     own: dict[str, Any] = {"eta": rate} if rate else {}
     makers: dict[str, Callable[[], Strategy]] = {
         "fedavg": lambda: FedAvg(**sampling),

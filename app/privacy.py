@@ -97,7 +97,8 @@ def _check(config: RunConfig, mode: PrivacyMode) -> None:
 def update_per_sum(config: RunConfig) -> float:
     """What a noisy sum is multiplied by: a public constant, whoever took part."""
     if PrivacyMode(config.privacy) is PrivacyMode.DISTRIBUTED:
-        return -config.learning_rate / config.expected_batch
+        # Of job gradients the mean gradient itself; the step along it is post-processing, the owner's own.
+        return (1.0 if config.job == "gradients" else -config.learning_rate) / config.expected_batch
     return 1.0 / config.clients
 
 

@@ -7,7 +7,9 @@ shown printable and cut.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from app.run_directory import parse_line, read_lines
@@ -171,8 +173,15 @@ def result_lines(event: Event, rounds: int) -> list[str]:
     return [
         f"result: accuracy {_number(event, 'accuracy')}, loss {_number(event, 'loss')} "
         f"(the clients' own validation data, final model){central}",
-        f"{_text(event, 'rounds_aggregated')} of {rounds} rounds aggregated in {_seconds(event)}",
+        f"{_text(event, 'rounds_aggregated')} of {rounds} rounds aggregated in {_seconds(event)}{_pace(event)}",
     ]
+
+
+def seconds_an_iteration(metrics: Path) -> float | None:
+    """Median wall time from the end of one training round to the next, of `metrics.jsonl`; None for fewer than two."""
+    times = [line["time"] for line in read_lines(metrics) if line.get("purpose") == "training"]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    return round(median(gaps), 3) if gaps else None
 
 
 def devices_line(clients_folder: Path) -> str | None:
@@ -219,6 +228,12 @@ def _number(event: Event, key: str) -> str:
 def _seconds(event: Event) -> str:
     value = event.get("seconds")
     return f"{value:.1f} s" if isinstance(value, int | float) else "- s"
+
+
+def _pace(event: Event) -> str:
+    """Of a run whose iterations are many and short."""
+    value = event.get("seconds_an_iteration")
+    return f", {value:.2f} s an iteration (median)" if isinstance(value, int | float) else ""
 
 
 def _reason(event: Event) -> str:

@@ -31,6 +31,10 @@ class RunKeys(BaseModel):
         populate_by_name=True,
     )
 
+    job: Literal["train", "gradients", "analytics", "ring"] = Field(
+        default="train",
+        description="what the masked sums are for: a mean model, mean gradients (docs/gradients.md)",
+    )
     task: str = Field(default="digits", description="data and model: a built-in task or a dotted module path")
     strategy: Literal["fedavg", "fedprox", "fedadam", "fedavgm", "fedyogi", "fedadagrad"] = Field(
         default="fedavg", description="Flower strategy that turns the cohort's mean into the next model"
@@ -47,9 +51,20 @@ class RunKeys(BaseModel):
         default=0.0, ge=0.0, le=1_000_000.0, description="pull to the global model (fedprox)"
     )
     server_learning_rate: float = Field(
-        default=0.0, ge=0.0, le=100.0, description="server's step (fedavgm, fedopt); 0 is the strategy's own"
+        default=0.0,
+        ge=0.0,
+        le=100.0,
+        description="server's step (fedavgm, fedopt, gradients); 0 is the strategy's or the optimizer's own",
     )
-    server_momentum: float = Field(default=0.0, ge=0.0, lt=1.0, description="server's momentum (fedavgm)")
+    server_momentum: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="server's momentum (fedavgm; gradients: sgd, rmsprop)"
+    )
+    optimizer: Literal["sgd", "adam", "adagrad", "rmsprop"] = Field(
+        default="sgd", description="what the owner's server does with the mean gradient (gradients)"
+    )
+    evaluate_every: int = Field(
+        default=1, ge=1, le=100_000, description="server rounds between two models that are judged"
+    )
     partition: Literal["iid", "dirichlet"] = Field(
         default="iid", description="how examples are dealt to simulated clients"
     )

@@ -18,6 +18,7 @@ from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
 from app.inner_strategy import inner_strategy
 from app.privacy import modulus_bits, planned, terms_of, update_per_sum
+from app.progress import seconds_an_iteration
 from app.resuming import continued
 from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError, ConfigError
@@ -71,6 +72,11 @@ def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chro
         rounds=config.rounds,
         rounds_aggregated=rounds,
         seconds=round(time.monotonic() - started, 3),
+        **(
+            {"seconds_an_iteration": seconds_an_iteration(directory.metrics)}
+            if config.job == "gradients"
+            else {}
+        ),
     )
 
 
@@ -78,11 +84,14 @@ def _train(
     grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle
 ) -> tuple[Result, int]:
     """The federated run; the final model is saved, whatever the final evaluation says."""
+    from clients.gradients import check_trained
     from clients.updates import arrays_of, spec_of
 
     task = load_task(config.task)
     model = task.model(config.seed)
     spec, settings = spec_of(model), settings_of(config)
+    if config.job == "gradients":
+        check_trained(model, spec)
     if config.privacy != "none" and spec.integer_length:
         raise ConfigError(
             f"privacy = {config.privacy} cannot sum the integer buffers of this model; use GroupNorm, not BatchNorm"
@@ -95,7 +104,7 @@ def _train(
     )
     arrays, terms = arrays_of(model), settings.privacy
     facts: dict[str, object] = {
-        "run": directory.id, "task": config.task, "strategy": config.strategy, "clients": config.clients,
+        "run": directory.id, "task": config.task, "strategy": named(config), "clients": config.clients,
         "groups": config.groups, "threshold": params.threshold, "neighbours": params.neighbours,
         "modulus_bits": params.modulus_bits, "parameters": spec.tensor_length, "rounds": config.rounds,
         "adversary": params.adversary, "roster": settings.roster.fingerprint if settings.roster else "",
@@ -123,6 +132,11 @@ def _train(
     return result, len(strategy.aggregated)
 
 
+def named(config: RunConfig) -> str:
+    """What turns sums into models, for people."""
+    return f"gradients with {config.optimizer}" if config.job == "gradients" else config.strategy
+
+
 def settings_of(config: RunConfig) -> Settings:
     """The part of a run configuration that concerns sessions."""
     return Settings(
@@ -140,10 +154,16 @@ def settings_of(config: RunConfig) -> Settings:
         privacy=terms_of(config),
         update_per_sum=update_per_sum(config) if config.privacy != "none" else 0.0,
         encoding_bound=config.encoding_bound,
-        max_examples=config.max_examples,
+        max_examples=largest_weight(config),
         cohort_deadline=config.cohort_deadline,
         deadlines=Deadlines(config.training_deadline, config.round_deadline, config.poll_interval),
     )
+
+
+def largest_weight(config: RunConfig) -> int:
+    """What a client weighs at most: of job gradients a batch, so that no bit of the encoding is left unused."""
+    is_batch = config.job == "gradients" and config.privacy == "none"
+    return min(config.max_examples, config.batch_size) if is_batch else config.max_examples
 
 
 def roster_of(config: RunConfig) -> Roster | None:
@@ -167,8 +187,8 @@ def roster_of(config: RunConfig) -> Roster | None:
 def training_record(config: RunConfig) -> ConfigRecord:
     """The part of a run configuration that travels to the clients (`wire.settings.Assignment`)."""
     keys = (
-        "task", "partition", "dirichlet-alpha", "validation-fraction", "data-path", "device", "seed",
-        "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu", "rounding",
+        "job", "task", "partition", "dirichlet-alpha", "validation-fraction", "data-path", "device", "seed",
+        "evaluate-every", "local-epochs", "batch-size", "learning-rate", "momentum", "proximal-mu", "rounding",
     )  # fmt: skip
     table = config.table()
     return ConfigRecord({key: table[key] for key in keys})
@@ -186,7 +206,9 @@ def central_test(task: Task, config: RunConfig, spec: VectorSpec) -> CentralTest
         return None
     model = task.model(config.seed)
 
-    def judge(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+    def judge(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+        if server_round % config.evaluate_every and server_round != config.rounds:
+            return None
         load_arrays(model, spec.conform({name: array.numpy() for name, array in arrays.items()}))
         found = evaluate(task, model, data, torch.device("cpu"))
         means = {name: total / found.examples for name, total in found.metric_sums.items()}

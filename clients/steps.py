@@ -102,7 +102,7 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
     kept_state.keep_layout(context.state, done.layout)
     kept_state.begin_round(context.state, server_round)
     LocalLog.of(context.run_config, context.node_config, node.simulated).trained(
-        assignment.purpose, server_round, done.device, done.examples, done.notes
+        assignment.purpose, server_round, done.device, done.examples, done.notes, done.metrics
     )
     agreement = agreement_of(cohort, *digests)
     witness = Witness.of(context, signatory)

@@ -1,7 +1,8 @@
-"""The work of r1: judge the model that came in, train it, encode the update. The only trip that imports
+"""The work of r1: judge the model that came in, train it or take a gradient at it, encode. The only trip that imports
 torch.
 
-Decides: what enters the vector: weight / max_examples * (local - global), and the scalars of `wire.scalars`; with
+Decides: what enters the vector: weight / max_examples * (local - global), in job gradients times the gradient of one
+batch (`clients.gradients`), and the scalars of `wire.scalars`; which of them the client's own log may say; with
 differential privacy the weight is one, and of the scalars only those that follow from what is noised are not zero.
 Refuses to know: the protocol, where the vector waits until r2, and how noise is added (`clients.private`).
 """
@@ -10,7 +11,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,10 @@ from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
 from arithmetic.layout import VectorSpec
 from arithmetic.residues import Words
 from clients.device import choose_device
+from clients.gradients import batch_gradient
+from clients.own_data import kept_data, task_named
 from clients.policy import Policy, norm_of
-from clients.tasks import ClientData, DataSource, Task, length_of, load_task
+from clients.tasks import ClientData, DataSource, Task, length_of
 from clients.training import TrainingConfig, evaluate, limit_threads, train
 from clients.updates import arrays_of, load_arrays, spec_of
 from privacy.terms import PrivacyMode
@@ -45,7 +47,7 @@ from wire.scalars import (
     exceeding_key,
     metric_key,
 )  # fmt: skip
-from wire.settings import Assignment, Rounding, layout_digest
+from wire.settings import Assignment, Job, Rounding, layout_digest
 
 if TYPE_CHECKING:
     from clients.private import PrivateWork
@@ -76,7 +78,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Done:
-    """The encoded vector, what the client's own log may say, and the ledger's chain if anything was charged."""
+    """The encoded vector, what the client's own log may say, and the ledger's chain if anything was charged.
+
+    Attributes:
+        metrics: means over the client's own data: of its validation data `loss` and the task's metrics, `train_loss`;
+            empty with differential privacy. The server never gets them.
+    """
 
     vector: Residues
     device: str
@@ -84,6 +91,17 @@ class Done:
     layout: bytes
     notes: Mapping[str, str | int] = field(default_factory=dict)
     ledger: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What a client without privacy has to say of its training data: values (d,), integers, and how much they weigh."""
+
+    values: NDArray[np.float64]
+    integers: Sequence[int]
+    examples: int
+    mean_loss: float
 
 
 def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAggParams, round_: int) -> Done:
@@ -98,7 +116,7 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
     if node.simulated:
         limit_threads(1)
     node.policy.check_task(assignment.task)
-    task = _task(assignment.task)
+    task = task_named(assignment.task)
     device = choose_device(node.device or assignment.device, node.partition_id)
     data = _data(task, assignment, node)
     model = task.model(assignment.seed)
@@ -113,7 +131,9 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
     node.policy.check_model(assignment.task, spec.digest, parameters, norm_of(model_arrays))
     _load(model, model_arrays, spec)
     private = terms.mode is not PrivacyMode.NONE
-    scalars = _unsaid(task) if private else _judge(task, model, data, device)
+    due = purpose is Purpose.EVALUATION or (round_ - 1) % max(assignment.evaluate_every, 1) == 0
+    scalars = _judge(task, model, data, device) if due and not private else _unsaid(task)
+    metrics = _own(task, scalars)
     vector, examples = empty(0, layout.length, params.modulus_bits), int(scalars[EVALUATION_EXAMPLES])
     integers: Sequence[int] = ()
     notes: Mapping[str, str | int] = {}
@@ -130,15 +150,29 @@ def work(model_arrays: Arrays, assignment: Assignment, node: Node, params: SecAg
         integers, examples, notes = [0] * spec.integer_length, length_of(data.train), job.spending.notes
         ledger = job.spending.chain
     elif purpose is Purpose.TRAINING:
-        trained = train(task, model, data.train, _config(assignment), device, round_, node.partition_id)
-        update = spec.flatten_update(arrays_of(model), model_arrays)
-        examples, weight = trained.examples, weight_of(trained.examples, assignment.max_examples)
-        vector.tensor, counts = _encode(update.tensor, weight, assignment, params)
-        scalars |= {WEIGHT: weight, WEIGHTS_CLAMPED: int(weight < trained.examples)}
-        scalars |= {TRAINING_LOSS: trained.mean_loss * weight} | counts
-        integers = [int(value) * weight for value in update.integers]
+        mine = _contribution(task, model, data, device, model_arrays, spec, assignment, round_, node)
+        examples, weight = mine.examples, weight_of(mine.examples, assignment.max_examples)
+        vector.tensor, counts = _encode(mine.values, weight, assignment, params)
+        scalars |= {WEIGHT: weight, WEIGHTS_CLAMPED: int(weight < mine.examples)}
+        scalars |= {TRAINING_LOSS: mine.mean_loss * weight} | counts
+        metrics["train_loss"] = mine.mean_loss
+        integers = [value * weight for value in mine.integers]
     vector.scalars = layout.encode(scalars, integers, params.cohort)
-    return Done(vector, str(device), examples, spec.digest, notes, ledger)
+    return Done(vector, str(device), examples, spec.digest, notes, ledger, metrics)
+
+
+def _contribution(
+    task: Task, model: nn.Module, data: ClientData, device: torch.device, arrays: Arrays, spec: VectorSpec,
+    assignment: Assignment, round_: int, node: Node,
+) -> Contribution:  # fmt: skip
+    """What local training changed; in job gradients the gradient of this server round's batch."""
+    config = _config(assignment)
+    if assignment.job == Job.GRADIENTS:
+        found = batch_gradient(task, model, data.train, config, spec, device, round_, node.partition_id)
+        return Contribution(found.values, (), found.examples, found.mean_loss)
+    trained = train(task, model, data.train, config, device, round_, node.partition_id)
+    update = spec.flatten_update(arrays_of(model), arrays)
+    return Contribution(update.tensor, update.integers.tolist(), trained.examples, trained.mean_loss)
 
 
 def _check_layout(
@@ -185,10 +219,13 @@ def _judge(task: Task, model: nn.Module, data: ClientData, device: torch.device)
     return scalars | {metric_key(name): judged.metric_sums[name] for name in task.metric_names}
 
 
-@lru_cache(maxsize=4)
-def _task(name: str) -> Task:
-    """Found and checked once a process: a simulated worker asks for every client. A task holds no client's data."""
-    return load_task(name)
+def _own(task: Task, scalars: Mapping[str, int | float]) -> dict[str, float]:
+    """The client's own means, for its own log."""
+    examples = scalars[EVALUATION_EXAMPLES]
+    if not examples:
+        return {}
+    sums = {"loss": EVALUATION_LOSS} | {name: metric_key(name) for name in task.metric_names}
+    return {name: scalars[key] / examples for name, key in sums.items()}
 
 
 def _data(task: Task, assignment: Assignment, node: Node) -> ClientData:
@@ -196,6 +233,8 @@ def _data(task: Task, assignment: Assignment, node: Node) -> ClientData:
         node.data_path or assignment.data_path, node.partition_id, node.num_partitions, assignment.partition,
         assignment.dirichlet_alpha,
     )  # fmt: skip
+    if node.simulated and assignment.job == Job.GRADIENTS:
+        return kept_data(assignment.task, source, assignment.validation_fraction, assignment.seed)
     return task.partition_data(source, assignment.validation_fraction, assignment.seed)
 
 

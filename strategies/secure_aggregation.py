@@ -25,6 +25,7 @@ from strategies.course import SessionReport
 from strategies.decoding import decoder_of
 from strategies.errors import LinkLost, StrategyNotSupported
 from strategies.events import Emit, silent
+from strategies.gradient_step import job_of, origin_of
 from strategies.groups import Groups, Membership, RoundTotal
 from strategies.numbering import Judge, Numbered
 from strategies.outcome import evaluation_of
@@ -36,7 +37,7 @@ from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays
 from wire.rounds import Purpose
 from wire.scalars import ScalarLayout
-from wire.settings import LAYOUT_DIGEST, PURPOSE, exact_types, layout_digest
+from wire.settings import JOB, LAYOUT_DIGEST, PURPOSE, exact_types, layout_digest
 
 
 class SecureAggregation(Strategy):
@@ -141,10 +142,10 @@ class SecureAggregation(Strategy):
             return None, None
         reply = Message(self._mean, 1, MessageType.TRAIN)
         self._mean = None
-        arrays, metrics = self.inner.aggregate_train(server_round, [reply])
-        if arrays is None:
-            return None, metrics
         try:
+            arrays, metrics = self.inner.aggregate_train(server_round, [reply])
+            if arrays is None:
+                return None, metrics
             model = record_of(self.spec.conform(ndarrays_of(arrays)))
         except ChorusError as error:
             self._reports.failed(server_round, Purpose.TRAINING, error)
@@ -249,7 +250,7 @@ class SecureAggregation(Strategy):
         total, params = self._sum(grid, nodes, arrays, config, server_round, purpose)
         named, integers = self._layout(purpose).decode(total.scalars, params.cohort)
         mean = self._decoder.mean(total, named, np.array(integers, dtype=np.float64), params)
-        model = self.spec.apply_mean(ndarrays_of(arrays), mean.update, mean.integers)
+        model = self.spec.apply_mean(origin_of(self.inner, ndarrays_of(arrays)), mean.update, mean.integers)
         weighted_by = str(getattr(self.inner, "weighted_by_key", "num-examples"))
         losses = {} if mean.train_loss is None else {"train_loss": mean.train_loss}
         record = MetricRecord({**losses, weighted_by: mean.weight})
@@ -281,8 +282,7 @@ class SecureAggregation(Strategy):
             self._decoder.check(purpose, sums, len(report.unmasked.survivors), params)
 
         agreed = exact_types(config)
-        agreed[PURPOSE] = purpose.value
-        agreed.update(self._decoder.travelling)
+        agreed.update({PURPOSE: purpose.value, JOB: job_of(self.inner).value, **self._decoder.travelling})
         agreed[LAYOUT_DIGEST] = layout_digest(self.spec, layout)
         model = pack_arrays(ndarrays_of(arrays))
         total = self._groups.run(params, members, model, agreed, server_round, purpose, accept)

@@ -15,6 +15,7 @@ from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedPro
 from numpy.typing import NDArray
 
 from strategies.errors import StrategyNotSupported
+from strategies.gradient_step import GradientStep
 from strategies.records import ndarrays_of, record_of
 from wire.rounds import Purpose
 
@@ -73,9 +74,9 @@ def check_kept(inner: Strategy) -> None:
     """Refuse a strategy whose state could not be put back.
 
     Raises:
-        StrategyNotSupported: it is none of Flower's own.
+        StrategyNotSupported: it is neither one of Flower's own nor one that tells its state.
     """
-    if type(inner) not in _STATE:
+    if type(inner) not in _STATE and not isinstance(inner, GradientStep):
         raise StrategyNotSupported(
             f"{type(inner).__name__} may remember what no checkpoint knows of, and a resumed run would differ. Use one "
             f"of {', '.join(kind.__name__ for kind in _STATE)}, or run without checkpoints"
@@ -84,6 +85,8 @@ def check_kept(inner: Strategy) -> None:
 
 def state_of(inner: Strategy) -> dict[str, dict[str, NDArray[Any]]]:
     """What `inner` remembers: attribute -> name -> array; an attribute that is None is left out."""
+    if isinstance(inner, GradientStep):
+        return {name: dict(arrays) for name, arrays in inner.state().items()}
     found = {name: getattr(inner, name) for name in _STATE[type(inner)]}
     return {name: _named(value) for name, value in found.items() if value is not None}
 
@@ -94,6 +97,9 @@ def put_state(inner: Strategy, state: Mapping[str, Arrays]) -> None:
     Raises:
         StrategyNotSupported: the state is another strategy's.
     """
+    if isinstance(inner, GradientStep):
+        inner.put_state(state)
+        return
     makers = _STATE[type(inner)]
     if set(state) - set(makers):
         raise StrategyNotSupported(

@@ -6,6 +6,7 @@ Decides: the list, with the reason for every refusal. Refuses to know: how the m
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, Strategy
 
 from strategies.errors import StrategyNotSupported
+from strategies.gradient_step import GradientStep
 
 MEAN_ONLY: tuple[type[Strategy], ...] = (FedAvg, FedProx, FedAdam, FedAvgM, FedYogi, FedAdagrad)
 
@@ -45,7 +46,8 @@ def check_supported(inner: Strategy, mean_only: bool = False) -> None:
                 f"{name} cannot be aggregated securely: {_SINGLE_UPDATES[kind.__name__]}, and the server "
                 f"only ever sees sums. Use one of {allowed}"
             )
-    if not mean_only and not any(type(inner) is kind for kind in MEAN_ONLY):
+    known = isinstance(inner, GradientStep) or any(type(inner) is kind for kind in MEAN_ONLY)
+    if not mean_only and not known:
         raise StrategyNotSupported(
             f"{name} is not known to need only the mean. Use one of {allowed}, or pass mean_only=True if "
             "aggregate_train works on a single reply that carries the cohort's weighted mean"

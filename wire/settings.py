@@ -20,11 +20,19 @@ from wire.rounds import Purpose
 from wire.scalars import ScalarLayout
 
 PURPOSE = "purpose"
+JOB = "job"
 ENCODING_BOUND = "encoding-bound"
 MAX_EXAMPLES = "max-examples"
 LAYOUT_DIGEST = "layout-digest"
 _SERVER_ROUND = "server-round"  # FedAvg adds it
 _LONGEST = 4096  # a path; nothing else comes near
+
+
+class Job(StrEnum):
+    """What a client's vector holds in a training session: what local training changed, or one batch's mean gradient."""
+
+    TRAIN = "train"
+    GRADIENTS = "gradients"
 
 
 class Rounding(StrEnum):
@@ -40,14 +48,17 @@ class Assignment:
 
     Attributes:
         purpose: `training` or `evaluation`.
+        job: a `Job`.
         encoding_bound: clamp of weight / max_examples * update.
         max_examples: largest weight.
         layout_digest: what the server takes the vector to be.
+        evaluate_every: server rounds between two models that are judged, from the first on.
         rounding: a `Rounding`; `nearest` only without differential privacy.
         privacy: the mode; what follows it are the fields of `PrivacyTerms`.
     """
 
     purpose: str
+    job: str
     encoding_bound: float
     max_examples: int
     layout_digest: bytes
@@ -59,6 +70,7 @@ class Assignment:
     data_path: str
     device: str
     seed: int
+    evaluate_every: int
     local_epochs: int
     batch_size: int
     learning_rate: float
@@ -100,6 +112,8 @@ class Assignment:
                 raise MalformedMessage(f"{key} in the training configuration is longer than {_LONGEST}")
         if values[PURPOSE] not in set(Purpose):
             raise MalformedMessage("a session is for training or for evaluation")
+        if values[JOB] not in set(Job):
+            raise MalformedMessage(f"a client's job is one of {', '.join(Job)}")
         if values["privacy"] not in set(PrivacyMode):
             raise MalformedMessage(f"privacy is one of {', '.join(PrivacyMode)}")
         if values["rounding"] not in set(Rounding):

@@ -103,6 +103,7 @@ def node_table(kit: NodeKit, settings: NodeSettings) -> dict[str, str | int]:
         "data-path": str(settings.data),
         "privacy-ledger": str(settings.state / "ledger.jsonl"),
         "privacy-policy": str(kit.folder / names.POLICY),
+        "client-log": str(settings.state / "client.jsonl"),
         "device": settings.device,
     }
     if settings.part is not None:

@@ -444,11 +444,11 @@ def test_75_a_layer_that_opacus_does_not_know_is_named(
     from tests.support import linear_task
 
     monkeypatch.setattr(linear_task, "TASK", Statistics())
-    work._task.cache_clear()
+    work.task_named.cache_clear()
     trial = private_trial("local", tmp_path)
     with caplog.at_level(logging.WARNING, "chorus.client"):
         assert trial.session() is None
-    work._task.cache_clear()
+    work.task_named.cache_clear()
     assert "layer '1' (BatchNorm1d)" in caplog.text
     reasons = set(trial.trip(R1)["refused"].values())
     assert reasons

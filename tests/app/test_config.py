@@ -267,3 +267,27 @@ def test_the_launcher_imports_neither_torch_nor_flower_nor_ray() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_file_of_keys_counts_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('# a comment\njob = "gradients"\nrounds = 7\nbatch-size = 64\n')
+    found = parse_overrides(["rounds=3", str(path), "batch-size=16"])
+    assert found == {"job": "gradients", "rounds": 7, "batch-size": 16}
+    RunConfig.parse(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read"), (b"rounds = = 3", "is no TOML"), (b"\xff\xfe", "is no TOML"),
+     (b"round = 3", "nearest known key is 'rounds'"), (b"[rounds]\nx = 1", None)],
+)  # fmt: skip
+def test_a_file_that_holds_something_else_is_refused_in_one_line(
+    content: bytes | None, said: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        RunConfig.parse(parse_overrides([str(path)]))
+    assert "\n" not in caught.value.line

@@ -154,3 +154,38 @@ def test_two_runs_with_one_seed_start_alike_and_use_other_masks(tmp_path: Path) 
     assert not set(first) & set(second)
     models = [load_file(tmp_path / name / "model.safetensors") for name in "ab"]
     assert all(np.allclose(models[0][key], models[1][key], atol=1e-2) for key in models[0])
+
+
+def test_models_are_judged_as_often_as_asked_and_the_last_one_always(tmp_path: Path) -> None:
+    task = "digits_softmax"  # it has a public test set
+    keys: dict[str, Any] = {"evaluate-every": 2, "rounds": 4, "task": task, "clients": 3}
+    _, events = run(tmp_path, **keys)
+    finished = [event for event in events if event["event"] == "round_finished"]
+    assert [event["accuracy"] is not None for event in finished] == [True, False, True, False, True]
+    assert [event["central_accuracy"] is not None for event in finished] == [True, False, True, False, True]
+    assert events[-1]["central_accuracy"] == finished[-1]["central_accuracy"]
+
+
+@pytest.mark.parametrize("job", ["train", "gradients"])
+def test_a_clients_own_metrics_are_in_its_own_log_and_nowhere_else(job: str, tmp_path: Path) -> None:
+    grid, events = run(tmp_path, job=job, task=LINEAR, **{"local-epochs": 2})
+    said, told = b"\0".join(grid.wire), json.dumps(events)
+    for partition in range(5):
+        lines = list(read_lines(tmp_path / "clients" / f"{partition}.jsonl"))
+        assert [(line["event"], line["server_round"]) for line in lines] == [
+            ("trained", 1), ("trained", 2), ("evaluated", 3),
+        ]  # fmt: skip
+        assert all(0 <= line["accuracy"] <= 1 for line in lines)
+        own = [line["loss"] for line in lines] + [line["train_loss"] for line in lines[:2]]
+        assert all(value > 0 for value in own)
+        for value in own:
+            assert repr(value) not in told
+            assert all(np.array(value, dtype=kind).tobytes() not in said for kind in ("<f8", ">f8"))
+    validation = [event for event in events if event["event"] == "round_finished"]
+    assert all(0 <= event["accuracy"] <= 1 for event in validation)
+    own_losses = [
+        line["loss"]
+        for path in sorted((tmp_path / "clients").iterdir())
+        for line in list(read_lines(path))[-1:]
+    ]
+    assert validation[-1]["loss"] == pytest.approx(sum(own_losses) / 5, abs=1e-6)  # four examples each

@@ -55,3 +55,27 @@ def test_a_log_that_cannot_be_written_costs_only_the_log(tmp_path: Path) -> None
     (tmp_path / "clients").write_text("in the way")
     LocalLog.of({"run-dir": str(tmp_path)}, {"partition-id": 0}, True).trained("training", 1, "cpu", 1, {})
     assert (tmp_path / "clients").read_text() == "in the way"
+
+
+def test_what_a_client_measured_on_its_own_data_is_in_its_own_file_and_not_on_standard_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = {"loss": 0.5, "accuracy": 0.75, "train_loss": 0.25}
+    kept = LocalLog.of({}, {"client-log": str(tmp_path / "node" / "client.jsonl")}, simulated=False)
+    for log in (kept, LocalLog(None)):
+        log.trained("training", 1, "cpu", 8, {}, measured)
+        log.trained("evaluation", 2, "cpu", 4, {}, {"loss": 0.4, "accuracy": 0.8})
+    lines = [json.loads(line) for line in (tmp_path / "node" / "client.jsonl").read_text().splitlines()]
+    assert [(e["event"], e["examples"], e["loss"], e["accuracy"]) for e in lines] == [
+        ("trained", 8, 0.5, 0.75), ("evaluated", 4, 0.4, 0.8),
+    ]  # fmt: skip
+    assert lines[0]["train_loss"] == 0.25
+    assert capsys.readouterr().out.splitlines() == [
+        "chorus client: training in server round 1 on cpu",
+        "chorus client: evaluation in server round 2 on cpu",
+    ]
+
+
+@pytest.mark.parametrize("named", ["client.jsonl", 5, ""])
+def test_a_file_that_is_no_absolute_path_is_not_used(named: object) -> None:
+    assert LocalLog.of({}, {"client-log": named}, simulated=False).path is None

@@ -176,3 +176,31 @@ def test_the_nodes_own_folder_wins_over_the_servers(monkeypatch: pytest.MonkeyPa
     work(TRIAL.initial, assignment(data_path="/server"), replace(NODE, data_path="/own"), params(), 1)
     assert asked == ["/server", "/own"]
     assert assignment().task == TINY
+
+
+def test_a_clients_own_means_are_for_its_own_log() -> None:
+    _, report, judged = reference()
+    found = done()
+    assert found.metrics == pytest.approx(
+        {
+            "loss": judged.loss_sum / judged.examples,
+            "accuracy": judged.metric_sums["accuracy"] / judged.examples,
+            "train_loss": report.mean_loss,
+        }
+    )
+    only = work(TRIAL.initial, assignment(Purpose.EVALUATION), NODE, params(Purpose.EVALUATION), 1)
+    assert set(only.metrics) == {"loss", "accuracy"}
+
+
+@pytest.mark.parametrize(("server_round", "judges"), [(1, True), (2, False), (3, False), (4, True)])
+def test_models_are_judged_as_often_as_asked_and_the_final_one_always(
+    server_round: int, judges: bool
+) -> None:
+    found = work(TRIAL.initial, assignment(evaluate_every=3), NODE, params(), server_round)
+    assert ("accuracy" in found.metrics) == judges
+    assert "train_loss" in found.metrics
+    named, _ = ScalarLayout.of(Purpose.TRAINING, ("accuracy",), 1).decode([found.vector.scalars], 5)
+    assert named[EVALUATION_EXAMPLES] == (6 if judges else 0)
+    purpose = Purpose.EVALUATION
+    final = work(TRIAL.initial, assignment(purpose, evaluate_every=3), NODE, params(purpose), server_round)
+    assert "accuracy" in final.metrics

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.config import RunConfig
+from app.run_directory import read_lines
+from bench.gradients import central
 from bench.plain.launched import ROOT
 from privacy.ledger import charges_of
 from privacy.mechanisms import PoissonGaussian
@@ -38,7 +41,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     policy.write_text("min-cohort = 3\nmax-parameters = 20000\n")
 
     def own(number: int) -> str:
-        return f'privacy-policy="{policy}" privacy-ledger="{ledger(stack, number)}"'
+        log = folder / f"client-{number}.jsonl"
+        return f'privacy-policy="{policy}" privacy-ledger="{ledger(stack, number)}" client-log="{log}"'
 
     stack = Stack(folder, NODES, node_config=own)
     with running(stack):
@@ -94,3 +98,25 @@ def test_a_private_run_is_charged_on_every_node_and_says_nothing_of_its_data(
         assert isinstance(mechanism, PoissonGaussian)
         assert mechanism.noise_multiplier >= 2.0
         assert (mechanism.sampling_probability, mechanism.steps, mechanism.colluders) == (0.5, 1, 1)
+
+
+def test_mean_gradients_over_real_nodes_are_central_sgd_and_each_nodes_own_metrics_stay_with_it(
+    deployment: Stack, private_events: list[dict[str, Any]]
+) -> None:
+    """The same keys as `scripts/run -c` takes; every message a process of its own."""
+    logs = [deployment.folder / f"client-{number}.jsonl" for number in range(NODES)]
+    before = [len(list(read_lines(log))) for log in logs]
+    settings = 'rounds=3 job="gradients" task="digits_softmax" server-learning-rate=0.5 server-momentum=0.5'
+    found = run(deployment, settings, "third")
+    finished = [event for event in found if event["event"] == "round_finished"]
+    keys = {"job": "gradients", "task": "digits_softmax", "clients": NODES, "rounds": 3}
+    wanted = central(RunConfig.parse(keys | {"server-learning-rate": 0.5, "server-momentum": 0.5}))
+    assert [event["train_loss"] for event in finished[:3]] == pytest.approx(wanted.losses, abs=1e-4)
+    assert wanted.losses[2] < wanted.losses[0] - 0.1
+    trips = [event for event in found if event["event"] == "protocol_round"]
+    assert [trip["asked"] for trip in trips if trip["protocol_round"] == "r0"] == [NODES, 0, 0, 0]
+    assert found[-1]["seconds_an_iteration"] > 0
+    for log, old in zip(logs, before, strict=True):
+        lines = list(read_lines(log))[old:]
+        assert [line["event"] for line in lines] == ["trained"] * 3 + ["evaluated"]
+        assert all(0 <= line["accuracy"] <= 1 and line["loss"] > 0 for line in lines)

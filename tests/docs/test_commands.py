@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.run_directory import read_lines
 from tests.support import deployment_page  # run by tests/deployment/test_provisioned.py
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -45,9 +46,72 @@ PRIVATE = (
 )
 LEDGER = ".venv/bin/python -m app ledger /path/to/ledger.jsonl --delta 1e-4"
 
+GRADIENTS = "scripts/run -c docs/gradients.toml"
+GRADIENTS_BENCH = ".venv/bin/python -m bench.gradients --quick"
+LOCAL = "scripts/run -c partition=dirichlet -c dirichlet-alpha=0.3 -c learning-rate=0.05 -c validation-fraction=0.3"
+LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
+
 
 def test_every_command_has_a_test_here() -> None:
-    assert _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER} | deployment_page.ALL
+    sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH}
+    assert (
+        _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER} | sums | deployment_page.ALL
+    )
+
+
+def _figures(command: str) -> str:
+    """What a command of bench/ prints."""
+    done = subprocess.run(
+        shlex.split(command), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_gradients_bench_command() -> None:
+    assert "process: largest difference of losses" in _figures(GRADIENTS_BENCH)
+
+
+@pytest.mark.simulation
+def test_the_local_and_global_command() -> None:
+    assert "lowest of the clients' own accuracies" in _figures(LOCAL_BENCH)
+
+
+@pytest.mark.simulation
+@pytest.mark.slow
+def test_the_gradients_command(tmp_path: Path) -> None:
+    """Its losses are central SGD's, iteration by iteration, and the page shows the file that it reads."""
+    from app.config import RunConfig, parse_overrides
+    from bench.gradients import central
+
+    output = _run(GRADIENTS, tmp_path)
+    assert re.search(
+        r"^100 of 100 rounds aggregated in \d+\.\d s, \d+\.\d\d s an iteration \(median\)$", output, re.M
+    )
+    assert _accuracy(output) >= 0.9
+    (metrics,) = tmp_path.glob("*/metrics.jsonl")
+    lines = [line for line in read_lines(metrics) if line["purpose"] == "training"]
+    wanted = central(RunConfig.parse(parse_overrides([str(ROOT / "docs" / "gradients.toml")])))
+    assert [line["train_loss"] for line in lines] == pytest.approx(wanted.losses, abs=1e-3)
+    assert [line["server_round"] for line in lines if line["accuracy"] is not None] == list(range(1, 101, 10))
+    shown = (ROOT / "docs" / "gradients.md").read_text()
+    keys = (ROOT / "docs" / "gradients.toml").read_text().splitlines()[1:]
+    assert "\n".join(f"    {line}" for line in keys) in shown
+
+
+@pytest.mark.simulation
+def test_the_local_metrics_command(tmp_path: Path) -> None:
+    """Each client's own log ends with the final model's metrics, whose weighted mean is the global one."""
+    from bench.local_and_global import curves_of
+
+    output = _run(LOCAL, tmp_path)
+    (run,) = tmp_path.iterdir()
+    curves = curves_of(run)
+    assert len(curves.final) == 10
+    examples = sum(count for _, count in curves.final.values())
+    right = sum(accuracy * count for accuracy, count in curves.final.values())
+    assert f"result: accuracy {right / examples:.4f}, " in output
+    assert max(curves.final.values())[0] - min(curves.final.values())[0] > 0.01
 
 
 def test_the_scale_command() -> None:

@@ -153,3 +153,9 @@ def test_whole_numbers_of_a_strategys_author_become_floats_where_they_are_due() 
         Assignment.from_record(written)
     with pytest.raises(MalformedMessage, match="noise-multiplier"):
         Assignment.from_record(exact_types(record(**{"noise-multiplier": True})))
+
+
+@pytest.mark.parametrize("job", ["", "Gradients", "sum"])
+def test_a_job_that_clients_do_not_do_in_such_a_session_is_refused(job: str) -> None:
+    with pytest.raises(MalformedMessage, match="job is one of train"):
+        Assignment.from_record(record(job=job))

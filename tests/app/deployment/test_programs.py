@@ -69,7 +69,7 @@ def test_a_supernode_tells_its_clients_all_of_its_own_place(node: NodeKit, tmp_p
     assert table == programs.node_table(node, settings(tmp_path))
     assert set(table) == {
         "identity-key", "roster", "roster-authority", "transcript", "data-path", "privacy-ledger", "privacy-policy",
-        "device",
+        "client-log", "device",
     }  # fmt: skip
     assert table["device"] == "cuda:0"
     assert table["roster-authority"] == node.authority.hex()
