@@ -31,6 +31,12 @@ class RunKeys(BaseModel):
         populate_by_name=True,
     )
 
+    job: Literal["train", "gradients", "analytics", "ring"] = Field(
+        default="train", description="what the run is for: train a model, or sums of another kind"
+    )
+    query: str = Field(
+        default="", description="file on the server that says what is asked of tables (analytics)"
+    )
     task: str = Field(default="digits", description="data and model: a built-in task or a dotted module path")
     strategy: Literal["fedavg", "fedprox", "fedadam", "fedavgm", "fedyogi", "fedadagrad"] = Field(
         default="fedavg", description="Flower strategy that turns the cohort's mean into the next model"

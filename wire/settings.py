@@ -7,7 +7,7 @@ Refuses to know: what the values do; ranges are checked where they are used.
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from flwr.app import ConfigRecord
 
@@ -75,6 +75,7 @@ class Assignment:
     epsilon: float
     delta: float
     rounds: int
+    job: ClassVar[str] = "train"
 
     @classmethod
     def from_record(cls, record: object) -> Self:
@@ -98,7 +99,7 @@ class Assignment:
             values[field.name] = value = record[key]
             if isinstance(value, str | bytes) and len(value) > _LONGEST:
                 raise MalformedMessage(f"{key} in the training configuration is longer than {_LONGEST}")
-        if values[PURPOSE] not in set(Purpose):
+        if values[PURPOSE] not in (Purpose.TRAINING, Purpose.EVALUATION):
             raise MalformedMessage("a session is for training or for evaluation")
         if values["privacy"] not in set(PrivacyMode):
             raise MalformedMessage(f"privacy is one of {', '.join(PrivacyMode)}")
