@@ -139,6 +139,12 @@ Statistic = Annotated[
 ]
 
 
+def kinds() -> list[str]:
+    """Every kind of statistic."""
+    models = get_args(get_args(Statistic)[0])
+    return [kind for each in models for kind in get_args(each.model_fields["kind"].annotation)]
+
+
 class Query(_Strict):
     """A whole file.
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from app.query import Query, WeightedMean
+from app.query import Query, WeightedMean, kinds
 from arithmetic.errors import ConfigError
 from clients.policy_file import TOKEN
 
@@ -56,9 +56,16 @@ def parse(text: str, source: str = "") -> Query:
     try:
         query = Query.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        words = _in_words(first["type"], first["msg"], first["loc"])
-        raise _unusable(source, lines, _place_in(table, first["loc"]), words) from None
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        unknown = [
+            each for each in found if each["type"] == "extra_forbidden"
+        ]  # what is misspelt is missing, too
+        first = (unknown or found)[0]
+        path = first["loc"]
+        if path[:1] == ("statistics",):
+            path = path[:2] + path[3:]  # pydantic names the kind between them
+        place = _place_in(table, path)
+        raise _unusable(source, lines, place, _in_words(first["type"], first["msg"], path, place)) from None
     _check_columns(query, source, lines)
     return query
 
@@ -140,12 +147,18 @@ def _unusable(source: str, lines: Mapping[Path_, int], place: Path_, what: str) 
     return ConfigError(f"query {source!r}{at}: {what}")
 
 
-def _in_words(kind: str, message: str, place: Path_) -> str:
+def _in_words(kind: str, message: str, path: Path_, place: Path_) -> str:
     """Pydantic's sentence in the words of one who reads TOML."""
-    key = next((str(part) for part in reversed(place) if isinstance(part, str)), "")
+    key = next((part for part in reversed(place) if isinstance(part, str)), "")
     if kind == "missing":
-        return f"{key} is missing"
+        return f"{path[-1]} is missing"
     if kind == "extra_forbidden":
-        return f"unknown key {key!r:.80}"
-    said = message.removeprefix("Value error, ").replace("Input", "the value").replace("Tuple", "the list")
-    return f"{key} cannot be used: {said:.300}"
+        return f"unknown key {path[-1]!r:.80}"
+    if kind.startswith("union_tag"):
+        return f"kind is one of {', '.join(kinds())}"
+    if kind == "string_pattern_mismatch":
+        return f"{key} cannot be used: the value is too long, or has characters that it must not have"
+    said = message.removeprefix("Value error, ").removesuffix(".")
+    for theirs, ours in (("Input", "the value"), ("Tuple", "the list"), (" after validation", "")):
+        said = said.replace(theirs, ours)
+    return f"{key or 'the query'} cannot be used: {said:.300}"

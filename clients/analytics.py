@@ -41,7 +41,7 @@ Mask = NDArray[np.bool_]
 class Purse:
     """What a charge needs: the run's name, the ledger's file (None: the node has none), and the node's policy."""
 
-    run: str = ""
+    run: str
     ledger: Path | None = None
     policy: Policy = field(default_factory=Policy)
 

@@ -127,7 +127,11 @@ def test_quantiles(tables: list[list[tuple[float, int, str]]], splits: int) -> N
 def test_a_variance_that_cancels_in_floats_is_exact() -> None:
     """Values of 1e6 with a spread of 1e-3: sum of squares less square of sum loses everything in floats."""
     x = 1e6 + np.arange(50) * 1e-3
-    query = 'table = "t.csv"\ncolumns = { x = { low = 0, high = 2e6 } }\n[[statistics]]\nkind = "variance"\ncolumn = "x"'
+    query = """
+table = "t.csv"
+columns = { x = { low = 0, high = 2e6 } }
+statistics = [{ kind = "variance", column = "x" }]
+"""
     found = one(query, {"x": x[:20].tolist()}, {"x": x[20:].tolist()}, {"x": []})
     assert found.value == near(float(np.var(x - 1e6, ddof=1)))
 
