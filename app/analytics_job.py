@@ -62,7 +62,8 @@ def run(
         survey.take(sums.values)
         question = survey.question
     facts: dict[str, object] = {
-        "table": query.table, "min_count": query.min_count, "clients": [min(clients), max(clients)],
+        "table": query.table, "min_count": query.min_count, "asked": config.clients,
+        "clients": [min(clients), max(clients)],
         "sessions": len(clients), "privacy": config.privacy,
     }  # fmt: skip
     answers.write(directory.path, survey.answers, facts)

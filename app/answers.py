@@ -78,13 +78,22 @@ def _table(told: Mapping[str, Any]) -> list[str]:
     shown.add_column("answer", justify="right")
     shown.add_column("remark", overflow="fold")
     for each in told["answers"]:
-        cells = [each["name"], each.get("group", ""), each.get("part", "")]
+        cells = [each["name"], _group(each.get("group")), each.get("part", "")]
         cells += [_number(each["value"]), _remark(each, told["min_count"])]
         shown.add_row(*(Text("".join(c if c.isprintable() else "?" for c in str(cell))) for cell in cells))
     console = Console(file=StringIO(), width=_WIDTH, color_system=None)
     console.print(shown)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    return [line.rstrip() for line in text.splitlines() if line.strip()]
+    fewest, most = told["clients"]
+    counted = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    said = f"{counted} of {told['asked']} clients are in each sum"
+    return [*(line.rstrip() for line in text.splitlines() if line.strip()), said]
+
+
+def _group(group: str | float | None) -> str:
+    if isinstance(group, float | int):
+        return f"{group:g}"
+    return group or ""
 
 
 def _number(value: float | None) -> str:
@@ -113,8 +122,8 @@ def _draw(path: Path, answers: Sequence[Answer]) -> None:
     panels: dict[str, list[Answer]] = {}
     for answer in answers:
         if answer.low is not None:
-            group = "" if answer.group is None else f", {answer.group}"
-            panels.setdefault(f"{answer.name}{group}", []).append(answer)
+            title = " ".join(part for part in (answer.name, _group(answer.group)) if part)
+            panels.setdefault(title, []).append(answer)
     figure = Figure(figsize=(7, 2.8 * len(panels)), layout="constrained")
     for at, (title, bins) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(len(panels), 1, at)
@@ -125,7 +134,7 @@ def _draw(path: Path, answers: Sequence[Answer]) -> None:
             if each.value is None:
                 axes.bar(low, top, width, align="edge", fill=False, hatch="//", edgecolor="0.8", linewidth=0)
             else:
-                axes.bar(low, each.value, width, align="edge", edgecolor="white")
+                axes.bar(low, each.value, width, align="edge", color="C0", edgecolor="white")
         axes.set_ylabel("rows")
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)

@@ -9,7 +9,7 @@ from app import answers
 from app.statistics import Answer
 from arithmetic.errors import SetupError
 
-FACTS = {"table": "t.csv", "min_count": 10, "clients": [5, 5]}
+FACTS = {"table": "t.csv", "min_count": 10, "asked": 6, "clients": [4, 5]}
 FOUND = [
     Answer("rows", "count", value=1234),
     Answer("mean x", "mean", "x", group="a", value=1.25, clamped=17),
@@ -31,12 +31,13 @@ def test_the_table_says_every_answer_and_why_there_is_none(tmp_path: Path) -> No
     assert sum("suppressed: of fewer than 10 rows" in line for line in lines) == 2
     assert "nothing to divide by" in text["correlation x y"]
     assert "0 to 10" in "".join(lines)
+    assert lines[-1] == "4 to 5 of 6 clients are in each sum"
 
 
 def test_the_file_has_every_value_and_null_where_there_is_none(tmp_path: Path) -> None:
     answers.write(tmp_path, FOUND, FACTS)
     told = json.loads((tmp_path / answers.FILE).read_bytes())
-    assert told["clients"] == [5, 5]
+    assert told["clients"] == [4, 5]
     assert [each["value"] for each in told["answers"]] == [1234, 1.25, None, None, 0.0, 30, None]
     assert told["answers"][2] == {
         "name": "mean x",

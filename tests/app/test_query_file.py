@@ -1,10 +1,11 @@
 """The query file: one line that names key and line for whatever is not exactly a query."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from app.query import comparison
+from app.query import comparison, kinds
 from app.query_file import MOST_BYTES, load, parse
 from arithmetic.errors import ConfigError
 
@@ -120,3 +121,14 @@ def test_comparisons() -> None:
     }.items():
         condition = comparison(text)
         assert (condition.column, condition.relation, condition.value) == found
+
+
+def test_the_page_and_the_examples_are_queries() -> None:
+    root = Path(__file__).resolve().parents[2]
+    for path in sorted((root / "examples").rglob("*.toml")):
+        assert load(path).statistics
+    page = (root / "docs" / "analytics.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
+    assert parse(block).statistics[0].kind == "mean"
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert [kind for row in rows for kind in re.findall(r"`([a-z-]+)`", row)] == kinds()
