@@ -67,7 +67,8 @@ class Analytics:
         settings.check_groups()
         self._grid, self._settings, self._emit = grid, settings, emit
         self._data_path, self._seed = data_path, seed
-        self._groups = Groups(grid, settings, emit, chronicle or Chronicle())
+        self._chronicle = chronicle or Chronicle()
+        self._groups = Groups(grid, settings, emit, self._chronicle)
         self._membership = Membership(settings.groups)
         self._attendance = Attendance(settings, emit)
         self._largest = settings.group_size
@@ -121,6 +122,8 @@ class Analytics:
                 )  # fmt: skip
                 if attempt == attempts - 1:
                     raise
+            finally:
+                self._chronicle.round_ended(self.server_round, ArrayRecord(), ArrayRecord())
         raise AssertionError("unreachable")
 
     def _session(self, question: Question, nodes: list[int]) -> Sums:

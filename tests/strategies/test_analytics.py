@@ -13,7 +13,10 @@ from flwr.app import Message
 from app import analytics_job, answers, server_app
 from app.client_app import app as client_app
 from app.config import RunConfig
+from app.findings import Verdict
 from app.run_directory import RunDirectory
+from app.verify import verify
+from app.verify_terms import Demands
 from arithmetic.errors import ChorusError
 from privacy.ledger import charges_of
 from secagg.errors import CohortTooSmall
@@ -22,6 +25,7 @@ from tests.support.analytics import stations, write_csv
 from tests.support.local_grid import LocalGrid, content_size
 from tests.support.run import at, swallow
 from wire.rounds import ProtocolRound
+from wire.transcript import Transcript
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "weather" / "query.toml"
 R1, R2 = ProtocolRound.SHARE_KEYS, ProtocolRound.MASKED_INPUT
@@ -300,3 +304,19 @@ def _everywhere(protocol_round: ProtocolRound, change: Callable[[Message], Messa
         return change(message) if meant else message
 
     return tamper
+
+
+def test_the_transcripts_of_a_query_are_verified(tmp_path: Path) -> None:
+    """Sessions that failed and were held again among them."""
+    asked = Asked(tmp_path, 'table = "wine"\nstatistics = [{ kind = "count" }]')
+    for number, context in enumerate(asked.grid.contexts.values()):
+        context.node_config["transcript"] = str(tmp_path / f"node-{number}.jsonl")
+    asked.grid.before = at(R2, swallow, group="1")
+    with Transcript.open(tmp_path / "server.jsonl", None) as transcript:
+        settings = server_app.settings_of(asked.config)
+        chronicle = Chronicle("1", transcript.append)
+        analytics_job.run(asked.grid, asked.config, settings, asked.directory, chronicle)
+    nodes = [tmp_path / f"node-{number}.jsonl" for number in range(5)]
+    found = verify([tmp_path / "server.jsonl"], nodes, Demands())
+    assert not [each.line for each in found if each.verdict is Verdict.FAILS]
+    assert any("server and nodes know the same sessions" in each.line for each in found)
