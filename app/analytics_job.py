@@ -67,6 +67,8 @@ def run(
         "sessions": len(clients), "privacy": config.privacy,
     }  # fmt: skip
     answers.write(directory.path, survey.answers, facts)
+    if not config.run_dir:  # without the launcher, which shows them itself
+        print(*answers.lines(directory.path / answers.FILE), sep="\n", flush=True)
     directory.emit(
         "run_finished", job="analytics", sessions=len(clients), clients=[min(clients), max(clients)],
         seconds=round(time.monotonic() - started, 3),

@@ -32,6 +32,7 @@ from wire.noise import releases_of, sum_plan
 from wire.questions import MOST_ROWS, Condition, Question, Summand
 
 _RELATIONS: Final[dict[str, Any]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+_ROWS_AT_ONCE: Final = 1 << 15  # so that the masks of thousands of sums stay in memory
 _CELLS_AT_ONCE: Final = 1 << 20
 
 Mask = NDArray[np.bool_]
@@ -86,15 +87,22 @@ def answer(inquiry: Inquiry, place: Place, purse: Purse, params: SecAggParams, s
 
 def totals(question: Question, table: Table) -> list[int]:
     """Each sum over the table's rows, exactly, in steps of its columns."""
+    found = [0] * len(question.sums)
+    for part in table.parts(_ROWS_AT_ONCE):
+        found = [total + more for total, more in zip(found, _totals(question, part), strict=True)]
+    return found
+
+
+def _totals(question: Question, table: Table) -> list[int]:
     whole = {column: _steps(question, table, column) for column in question.columns if column in table.cells}
     kept: dict[Condition, Mask] = {}
     found = []
     for summand in question.sums:
-        rows = np.flatnonzero(_mask(summand, table, kept))
-        factors = [whole[column][rows].tolist() for column in summand.of]
+        mask = _mask(summand, table, kept)
+        factors = [whole[column][mask].tolist() for column in summand.of]
         match factors:
             case []:
-                found.append(len(rows))
+                found.append(int(np.count_nonzero(mask)))
             case [one]:
                 found.append(sum(one))
             case [one, other, *_]:
@@ -130,11 +138,9 @@ def _noisy_sums(
     inquiry: Inquiry, table: Table, params: SecAggParams, spending: Spending, server_round: int
 ) -> NDArray[np.int64]:
     """Rows clipped to the norm and rounded at random, summed, and this client's share of noise; charged first."""
-    terms = inquiry.terms
+    question, terms = inquiry.question, inquiry.terms
     _check_delta(terms, table.rows)
-    contributions = _contributions(
-        inquiry.question, table
-    )  # what is no number is found before it is charged for
+    _check_cells(question, table)
     try:
         plan = sum_plan(terms, params, inquiry.max_examples)
     except ParameterError as error:
@@ -145,32 +151,39 @@ def _noisy_sums(
         spending.note(warning="the table has more rows than max-examples leaves room for")
     uniform = KeyStream(os.urandom(32)).read
     total = np.zeros(params.tensor_length, dtype=np.int64)
-    at_once = max(1, _CELLS_AT_ONCE // params.tensor_length)
-    for start in range(0, table.rows, at_once):
-        rows = np.stack([each[start : start + at_once] for each in contributions], axis=1)
+    for part in table.parts(max(1, _CELLS_AT_ONCE // params.tensor_length)):
+        rows = _contributions(question, part)
         norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), terms.clipping_norm)
         clipped = rows * (terms.clipping_norm / norms)
         total += round_rows(clipped * plan.scale, plan.norm_squared, uniform).sum(axis=0)
     return total + DiscreteGaussian(plan.share).draw(params.tensor_length, uniform)
 
 
-def _contributions(question: Question, table: Table) -> list[Reals]:
-    """What each row adds to each sum: one to a count, its value over the larger bound to a sum.
-
-    Raises:
-        Refused: a sum of products, whose noise no statistic here reckons with.
-    """
+def _contributions(question: Question, table: Table) -> Reals:
+    """What each row adds to each sum, shape (rows, sums): one to a count, its value over the larger bound to a sum."""
     kept: dict[Condition, Mask] = {}
-    found = []
-    for summand in question.sums:
-        values = _mask(summand, table, kept).astype(np.float64)
-        if len(summand.of) > 1:
-            raise Refused("a sum of products is not asked with noise; ask counts, sums and means")
+    found = np.empty((table.rows, len(question.sums)))
+    for at, summand in enumerate(question.sums):
+        found[:, at] = _mask(summand, table, kept)
         for column in summand.of:
             bounds = question.columns[column]
-            values = values * _clamped(question, table, column) / max(abs(bounds.low), abs(bounds.high))
-        found.append(values)
+            found[:, at] *= _clamped(question, table, column) / max(abs(bounds.low), abs(bounds.high))
     return found
+
+
+def _check_cells(question: Question, table: Table) -> None:
+    """Find what is no number before anything is charged.
+
+    Raises:
+        BadCell: a cell that is asked for by number is none.
+        Refused: a sum of products, whose noise no statistic here reckons with.
+    """
+    for summand in question.sums:
+        if len(summand.of) > 1:
+            raise Refused("a sum of products is not asked with noise; ask counts, sums and means")
+        numeric = [each.column for each in summand.where if not isinstance(each.value, str)]
+        for column in (*summand.of, *numeric):
+            table.numbers(column)
 
 
 def _check_delta(terms: PrivacyTerms, rows: int) -> None:

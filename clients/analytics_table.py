@@ -8,7 +8,7 @@ Refuses to know: what is asked of it, and the server, which reads a fixed senten
 import csv
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -88,7 +88,18 @@ class Table:
 
     cells: Mapping[str, NDArray[Any]]
     rows: int
+    first: int = 0  # of them, in the whole table
     _numbers: dict[str, Reals] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def parts(self, most: int) -> Iterator["Table"]:
+        """Its rows in order, at most so many at a time."""
+        for start in range(0, self.rows, most):
+            rows = slice(start, start + most)
+            part = Table(
+                {name: cells[rows] for name, cells in self.cells.items()}, min(most, self.rows - start), start
+            )
+            part._numbers.update({name: values[rows] for name, values in self._numbers.items()})
+            yield part
 
     def texts(self, column: str) -> NDArray[np.str_]:
         """The cells without the spaces around them, shape (rows,)."""
@@ -105,7 +116,10 @@ class Table:
             self._numbers[column] = (
                 cells
                 if cells.dtype == np.float64
-                else np.array([_number(cell, column, at) for at, cell in enumerate(cells)], dtype=np.float64)
+                else np.array(
+                    [_number(cell, column, self.first + at) for at, cell in enumerate(cells)],
+                    dtype=np.float64,
+                )
             )
         return self._numbers[column]
 

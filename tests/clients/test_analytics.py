@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from arithmetic.residues import to_signed
+from clients import analytics
 from clients.analytics import Answer, Purse, answer, totals
 from clients.analytics_table import BadCell, NoColumn, NoTable, Place, fingerprint, load
 from clients.policy import Policy, PolicyRefused
@@ -205,3 +206,19 @@ def test_products_are_not_asked_with_noise(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="not asked with noise"):
         ask(tmp_path, question(SQUARE), NOISY, ledger=tmp_path / "ledger.jsonl")
     assert not (tmp_path / "ledger.jsonl").exists()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 6, 7, 100])
+def test_parts_of_a_table_add_up(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    asked = question(COUNT, TOTAL, SQUARE, Summand(where=(Condition(column="x", relation="<", value=5.0),)))
+    client = table({"x": np.random.default_rng(rows).uniform(-1, 11, rows)})
+    whole = totals(asked, client)
+    monkeypatch.setattr(analytics, "_ROWS_AT_ONCE", 3)
+    assert totals(asked, client) == whole
+
+
+def test_a_bad_cell_of_a_later_part_is_told_by_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analytics, "_ROWS_AT_ONCE", 3)
+    with pytest.raises(BadCell) as caught:
+        totals(question(TOTAL), table({"x": [1, 2, 3, 4, "five", 6]}))
+    assert "row 5 below" in caught.value.line
