@@ -163,13 +163,11 @@ def _answers(output: str) -> dict[str, str]:
 @pytest.mark.simulation
 def test_the_query_of_an_embedded_table(tmp_path: Path) -> None:
     output = _run(ASKED, tmp_path)
-    found = _answers(output)
-    assert found["patients"] == "442"
-    assert found["mean body mass index"] == "26.3757919"
-    assert "10 of 10 clients are in each sum" in output
+    assert _answers(output)["patients"] == "442"
     page = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
-    for line in ("mean body mass index", "body mass index above 30"):
-        assert re.search(rf"^{line} +{re.escape(found[line])}$", page, re.M), line
+    table = output[output.index("statistic  ") : output.index("privacy: ")]
+    assert table.count("\n") == 15
+    assert table in page
     (folder,) = tmp_path.iterdir()
     assert {"answers.json", "config.toml", "events.jsonl"} <= {path.name for path in folder.iterdir()}
 
