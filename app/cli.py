@@ -147,10 +147,15 @@ def configuration(settings: list[str], drops: list[str]) -> RunConfig:
     if specs:
         overrides["drop"] = ",".join(specs)
     config = RunConfig.parse(overrides)
-    if not config.data_path:
-        return config
     # In full: the run may be continued from another working directory.
-    return config.model_copy(update={"data_path": str(Path(config.data_path).expanduser().absolute())})
+    paths = {key: getattr(config, key) for key in ("data_path", "query")}
+    full = {key: str(Path(path).expanduser().absolute()) for key, path in paths.items() if path}
+    config = config.model_copy(update=full)
+    if config.job == "analytics":
+        from app.survey import check  # pydantic models of the query: only here
+
+        check(config)
+    return config
 
 
 def main() -> int:

@@ -202,7 +202,7 @@ def _check_texts(config: RunConfig) -> None:
         raise ConfigError(_wrong("device", config.device))
     for key, text in (
         ("data-path", config.data_path), ("run-dir", config.run_dir), ("resume", config.resume),
-        ("roster", config.roster),
+        ("roster", config.roster), ("query", config.query),
     ):  # fmt: skip
         if "\x00" in text or "\n" in text:
             raise ConfigError(f"{key} = {_shown(text)} cannot be used; a path has no such character")
@@ -230,6 +230,12 @@ def _check_together(config: RunConfig) -> None:
     for key, value, limit, words in limits:
         if value > limit:
             raise ConfigError(f"{key} = {value} cannot be used with {whole}; it must be {words} {limit}")
+    if (config.job == "analytics") != bool(config.query):
+        raise ConfigError("job = analytics and query go together; name the query's file, or leave both out")
+    if config.job == "analytics" and config.partition != "iid":
+        raise ConfigError(
+            "partition = dirichlet cannot be used with job = analytics; a table is dealt out evenly"
+        )
     if config.proximal_mu > 0 and config.strategy != "fedprox":
         raise ConfigError(
             f"proximal-mu = {config.proximal_mu} needs strategy = fedprox, not {config.strategy}"

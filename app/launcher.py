@@ -183,16 +183,15 @@ def judge(last: Event, status: str, details: str, directory: RunDirectory, confi
 
 
 def _closing(last: Event, directory: RunDirectory, config: RunConfig) -> list[str]:
-    lines = result_lines(last, config.rounds)
-    if config.privacy == "none":
-        lines.append("privacy: no differential privacy; the sum is what it is")
-    else:
-        from app.privacy import closing_lines  # numpy and the accountants: only where needed
+    if config.job == "analytics":
+        from app import answers  # rich: only where there are any
 
-        try:
-            lines += closing_lines(config, directory.path / "ledgers")
-        except ChorusError as error:  # the run and its model stand
-            lines.append(f"privacy: what was spent cannot be said: {error.line}")
+        return [
+            *answers.lines(directory.path / answers.FILE),
+            *_privacy_lines(directory, config),
+            _answered(directory),
+        ]
+    lines = [*result_lines(last, config.rounds), *_privacy_lines(directory, config)]
     devices = devices_line(directory.path / "clients")
     if devices:
         lines.append(devices)
@@ -200,6 +199,23 @@ def _closing(last: Event, directory: RunDirectory, config: RunConfig) -> list[st
     lines.append(f"written: {where}/ model.safetensors, metrics.jsonl, events.jsonl, config.toml")
     lines.append("next: scripts/run -c rounds=20, or see recovery with scripts/run --drop 2@r2:round3")
     return lines
+
+
+def _privacy_lines(directory: RunDirectory, config: RunConfig) -> list[str]:
+    if config.privacy == "none":
+        return ["privacy: no differential privacy; the sum is what it is"]
+    from app.privacy import closing_lines  # numpy and the accountants: only where needed
+
+    try:
+        return closing_lines(config, directory.path / "ledgers")
+    except ChorusError as error:  # the run and what came of it stand
+        return [f"privacy: what was spent cannot be said: {error.line}"]
+
+
+def _answered(directory: RunDirectory) -> str:
+    names = ("answers.json", "answers.png", "events.jsonl", "config.toml")
+    there = [name for name in names if (directory.path / name).exists()]
+    return f"written: {_near(directory.path)}/ {', '.join(there)}"
 
 
 def _follow(

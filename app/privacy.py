@@ -19,7 +19,7 @@ from privacy.terms import PrivacyMode, PrivacyTerms
 from secagg.params import SecAggParams
 from wire.noise import BIT_NOISE, LEAST_MODULUS_BITS, plans_of, releases_of
 
-_SAFETY = 1 - 1e-6  # the integers' slack, and what floats lose, never push a run over its own target
+SAFETY = 1 - 1e-6  # the integers' slack, and what floats lose, never push a run over its own target
 _UNITS: tuple[Unit, ...] = ("example", "client")
 
 
@@ -31,16 +31,19 @@ def terms_of(config: RunConfig) -> PrivacyTerms:
         ParameterError: no noise multiplier reaches the target.
     """
     mode = PrivacyMode(config.privacy)
+    if config.job == "analytics":
+        _check_analytics(config, mode)
+        return PrivacyTerms()  # the job's own: what is asked decides them
     _check(config, mode)
     if mode is PrivacyMode.NONE:
         return PrivacyTerms()
     example, client = config.noise_multiplier, config.client_noise_multiplier
     if config.epsilon and mode is PrivacyMode.DISTRIBUTED:
         template = PoissonGaussian(config.sampling_probability, 1.0, config.rounds)
-        example = noise_multiplier_for(config.epsilon * _SAFETY, config.delta, template)
+        example = noise_multiplier_for(config.epsilon * SAFETY, config.delta, template)
     if config.epsilon and mode.hides_clients:
         client = noise_multiplier_for(
-            config.epsilon * _SAFETY, config.delta, GaussianRelease(1.0, config.rounds)
+            config.epsilon * SAFETY, config.delta, GaussianRelease(1.0, config.rounds)
         )
         if config.clipping_quantile:
             client *= math.hypot(1.0, 1.0 / BIT_NOISE)
@@ -94,8 +97,28 @@ def _check(config: RunConfig, mode: PrivacyMode) -> None:
                 raise ConfigError(f"privacy = {mode} needs {key}, or epsilon as a target for the whole run")
 
 
+def _check_analytics(config: RunConfig, mode: PrivacyMode) -> None:
+    """Sums over rows come with noise for a row, in shares, or with none."""
+    if mode not in (PrivacyMode.NONE, PrivacyMode.DISTRIBUTED):
+        raise ConfigError(
+            f"privacy = {mode} cannot be used with job = analytics; it takes none, or distributed (a row of a table is "
+            "hidden)"
+        )
+    table, standard = config.table(), defaults()
+    used = {"noise-multiplier", "epsilon", "delta"} if mode is PrivacyMode.DISTRIBUTED else set()
+    for key in sorted(frozenset().union(*_KEYS.values(), {"epsilon", "delta"}) - used):
+        if table[key] != standard[key]:
+            raise ConfigError(f"{key} = {table[key]} does nothing with job = analytics and privacy = {mode}")
+    if used and bool(config.epsilon) == bool(config.noise_multiplier):
+        raise ConfigError(
+            "job = analytics with privacy = distributed needs epsilon or noise-multiplier, one of them"
+        )
+
+
 def update_per_sum(config: RunConfig) -> float:
     """What a noisy sum is multiplied by: a public constant, whoever took part."""
+    if config.job == "analytics":
+        return 0.0
     if PrivacyMode(config.privacy) is PrivacyMode.DISTRIBUTED:
         # Of job gradients the mean gradient itself; the step along it is post-processing, the owner's own.
         return (1.0 if config.job == "gradients" else -config.learning_rate) / config.expected_batch
@@ -132,16 +155,17 @@ def planned(config: RunConfig, terms: PrivacyTerms, params: SecAggParams) -> lis
         releases = releases_of(terms, *plans_of(terms, params, config.max_examples), terms.rounds)
         for unit in dict.fromkeys(each.unit for each in releases):
             mine = [each for each in releases if each.unit == unit]
-            said += [_guarantee(mine, config.delta).sentence]
+            said += [_guarantee(mine, config.delta, config.job).sentence]
     return said
 
 
-def guarantees(ledgers: Iterable[Path], delta: float) -> list[Guarantee]:
+def guarantees(ledgers: Iterable[Path], delta: float, job: str = "train") -> list[Guarantee]:
     """For each unit the guarantee of the client that spent most, from the ledgers alone.
 
     Args:
         ledgers: of one client each.
         delta: of the guarantee.
+        job: that the ledgers are of: what its sums are of.
 
     Raises:
         LedgerError: a ledger is missing or damaged.
@@ -150,20 +174,21 @@ def guarantees(ledgers: Iterable[Path], delta: float) -> list[Guarantee]:
     found = []
     for unit in _UNITS:
         mine = {tuple(each for each in all_ if each.unit == unit) for all_ in charged}
-        candidates = [_guarantee(mechanisms, delta) for mechanisms in mine if mechanisms]
+        candidates = [_guarantee(mechanisms, delta, job) for mechanisms in mine if mechanisms]
         if candidates:
             found.append(max(candidates, key=lambda each: each.pld_epsilon))
     return found
 
 
-def _guarantee(mechanisms: Sequence[Mechanism], delta: float) -> Guarantee:
+def _guarantee(mechanisms: Sequence[Mechanism], delta: float, job: str) -> Guarantee:
     """One client's guarantee for one unit; noise is in shares exactly where it is an integer, with a slack."""
     updates = any(isinstance(each, GaussianRelease) for each in mechanisms)
+    released = "clipped rows" if job == "analytics" else f"clipped {'updates' if updates else 'gradients'}"
     shared = [each.colluders for each in mechanisms if each.slack]
     return guarantee_of(
         mechanisms,
         delta,
-        released=f"sums of clipped {'updates' if updates else 'gradients'}",
+        released=f"sums of {released}",
         colluders=min(shared) if shared else None,
         integer_noise=len(shared) == len(mechanisms),
     )
@@ -174,5 +199,5 @@ def closing_lines(config: RunConfig, folder: Path) -> list[str]:
     paths = sorted(folder.glob("*.jsonl"))
     return [
         f"privacy: {each.sentence}; the most that any of {len(paths)} clients spent"
-        for each in guarantees(paths, config.delta)
+        for each in guarantees(paths, config.delta, config.job)
     ]

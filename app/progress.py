@@ -57,9 +57,11 @@ class Progress:
         return teller(self, event) if teller else []
 
     def _started(self, event: Event) -> list[str]:
-        graph = event.get("neighbours") or "all"
         groups = event.get("groups")
         self._several = isinstance(groups, int) and groups > 1
+        if event.get("job") == "analytics":
+            return self._asked(event)
+        graph = event.get("neighbours") or "all"
         several = f" in {groups} groups" if self._several else ""
         return [
             f"{_text(event, 'task')}, {_text(event, 'strategy')}: "
@@ -67,6 +69,21 @@ class Progress:
             f"{_text(event, 'clients')} clients{several}, threshold {_text(event, 'threshold')}, "
             f"neighbours {graph}, modulus 2^{_text(event, 'modulus_bits')}"
         ]
+
+    def _asked(self, event: Event) -> list[str]:
+        graph = event.get("neighbours") or "all"
+        return [
+            f"analytics, {_text(event, 'table')}: {_text(event, 'statistics')} statistics, "
+            f"{_text(event, 'clients')} clients, threshold {_text(event, 'threshold')}, neighbours {graph}"
+        ]
+
+    def _answered(self, event: Event) -> list[str]:
+        line = (
+            f"{self._label(event)}  keys {_text(event, 'keys')}  shares {_text(event, 'shares')}"
+            f"  masked {_text(event, 'masked')}  unmasked {_text(event, 'unmasked')}  sums {_text(event, 'sums')}"
+            f"  up {size(event.get('bytes_up'))}  {_seconds(event)}"
+        )
+        return [line, *self._told()]
 
     def _resumed(self, event: Event) -> list[str]:
         return [*self._started(event), f"continued after server round {_text(event, 'server_round')}"]
@@ -121,7 +138,8 @@ class Progress:
         return [line, *self._told(), *self._rounding(event)]
 
     def _failed_round(self, event: Event) -> list[str]:
-        line = f"{self._label(event)}  no sum, model unchanged: {_reason(event)}"
+        kept = "" if event.get("purpose") == "analytics" else ", model unchanged"
+        line = f"{self._label(event)}  no sum{kept}: {_reason(event)}"
         return [line, *self._told(), *self._rounding(event)]
 
     def _rounding(self, event: Event) -> list[str]:
@@ -135,6 +153,8 @@ class Progress:
     def _label(self, event: Event) -> str:
         if event.get("purpose") == "evaluation":
             return "final model "
+        if event.get("purpose") == "analytics":
+            return f"session {_text(event, 'server_round')}".ljust(12)
         width = len(str(self.rounds))
         number = event.get("server_round", "?")
         return f"round {number!s:>{width}}/{self.rounds}".ljust(12)
@@ -161,6 +181,7 @@ _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "misbehaviour": Progress._misbehaviour,
     "group_failed": Progress._failed_group,
     "round_finished": Progress._finished_round,
+    "question_answered": Progress._answered,
     "round_failed": Progress._failed_round,
 }
 

@@ -33,7 +33,11 @@ class RunKeys(BaseModel):
 
     job: Literal["train", "gradients", "analytics", "ring"] = Field(
         default="train",
-        description="what the masked sums are for: a mean model, mean gradients (docs/gradients.md)",
+        description="what the masked sums are for: a mean model, mean gradients (docs/gradients.md), answers about "
+        "tables (docs/analytics.md), or a ring of hospitals instead (docs/paillier.md)",
+    )
+    query: str = Field(
+        default="", description="file on the server that says what is asked of tables (analytics)"
     )
     task: str = Field(default="digits", description="data and model: a built-in task or a dotted module path")
     strategy: Literal["fedavg", "fedprox", "fedadam", "fedavgm", "fedyogi", "fedadagrad"] = Field(

@@ -6,7 +6,8 @@ Refuses to know: the protocol (`strategies`), training (`clients`).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 
+from app import analytics_job
 from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
 from app.inner_strategy import inner_strategy
@@ -46,22 +48,20 @@ def main(grid: Grid, context: Context) -> None:
         with directory.at_work(directory.events):
             config = _resumed(directory, asked) if asked.resume else asked
             with Transcript.open(directory.transcript(context.run_id), None) as transcript:
-                _run(grid, config, directory, Chronicle(str(context.run_id), transcript.append))
+                chronicle = Chronicle(str(context.run_id), transcript.append)
+                with _failure_told(directory):
+                    if config.job == "analytics":
+                        analytics_job.run(grid, config, settings_of(config), directory, chronicle)
+                    else:
+                        _run(grid, config, directory, chronicle)
     except ChorusError as error:
         raise RuntimeError(error.line) from None
 
 
 def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle) -> None:
-    """The run, and its last word."""
+    """Training, and its last word."""
     started = time.monotonic()
-    try:
-        result, rounds = _train(grid, config, directory, chronicle)
-    except ChorusError as error:
-        directory.emit("run_failed", code=error.code, reason=str(error))
-        raise
-    except Exception as error:
-        directory.emit("run_failed", code="ENV", reason=f"{type(error).__name__}: see superlink.log")
-        raise
+    result, rounds = _train(grid, config, directory, chronicle)
     final = result.evaluate_metrics_clientapp.get(config.rounds, MetricRecord())
     central = result.evaluate_metrics_serverapp.get(config.rounds, MetricRecord())
     directory.emit(
@@ -78,6 +78,19 @@ def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chro
             else {}
         ),
     )
+
+
+@contextmanager
+def _failure_told(directory: RunDirectory) -> Iterator[None]:
+    """The last word of a job that failed."""
+    try:
+        yield
+    except ChorusError as error:
+        directory.emit("run_failed", code=error.code, reason=str(error))
+        raise
+    except Exception as error:
+        directory.emit("run_failed", code="ENV", reason=f"{type(error).__name__}: see superlink.log")
+        raise
 
 
 def _train(

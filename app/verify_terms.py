@@ -217,7 +217,7 @@ def _privacy(evidence: Evidence, demands: Demands) -> list[Finding]:
 
 def _is_noisy(joined: Joined) -> bool:
     """Whether the node released something noisy."""
-    return joined.purpose is Purpose.TRAINING and joined.terms.mode is not PrivacyMode.NONE
+    return joined.purpose is not Purpose.EVALUATION and joined.terms.mode is not PrivacyMode.NONE
 
 
 def _uncharged(

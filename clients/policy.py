@@ -1,8 +1,8 @@
 """The node's policy: what its administrator allows a run to ask of the node's data.
 
-Decides: whether a session, a run's privacy terms, a task and an incoming model keep to the policy, and what a server
-is told when they do not. Refuses to know: the file's grammar (`clients.policy_file`), how a session runs, how noise
-is added, what was spent (`privacy.ledger`).
+Decides: whether a session, a run's privacy terms, job, task, columns and incoming model keep to the policy, and what
+a server is told when they do not. Refuses to know: the file's grammar (`clients.policy_file`), how a session runs,
+how noise is added, what was spent (`privacy.ledger`).
 
 The file is named by `privacy-policy` in the node config, an absolute path; whoever submits a run writes the run
 config and the app's folder, and reaches neither. A node without that key has the empty policy, which allows
@@ -19,7 +19,7 @@ global model is another one in every server round, and nobody but the server say
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
@@ -147,6 +147,28 @@ class Policy:
         if terms.mode.shares_noise:
             what = f"the noise of the run holds against {terms.colluders} colluders"
             self._at_least("min-colluders", terms.colluders, what, "raise colluders of the run")
+
+    def check_job(self, job: str) -> None:
+        """Whether the node takes part in a job (`train`, `analytics`, ...); to be asked before anything is shared.
+
+        Raises:
+            PolicyRefused: it does not.
+        """
+        self._among("jobs", job, f"the job of the run is {job}", "choose another job")
+
+    def check_columns(self, columns: Iterable[str]) -> None:
+        """Whether the node lets these columns of its tables be asked; to be asked before a table is opened.
+
+        A policy that lists tasks, and neither jobs nor columns, was written for training: it lets nothing be asked.
+
+        Raises:
+            PolicyRefused: it does not.
+        """
+        keys = self.keys
+        if keys.columns is None and keys.jobs is None and keys.tasks is not None:
+            self._refuse("tasks", "the run asks sums of a table, which is no task", "list the columns too")
+        for column in sorted(columns):
+            self._among("columns", column, f"column {column!r:.60} is asked", "ask others")
 
     def check_task(self, task: str) -> None:
         """Whether the node works at a task; to be asked before the task's module is imported.

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,13 +22,15 @@ from secagg.params import MOST_LENGTH
 MOST_BYTES: Final = 64 * 1024
 RULE_OUT_NONE: Final = ("max-epsilon", "min-noise-multiplier", "min-colluders")
 # Strings, comments, brackets and ends of lines: with all of them read, no line of TOML is mistaken for another.
-_TOKEN: Final = re.compile(
+TOKEN: Final = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}' r"|'''.*?'{3,5}" r'|"(?:\\.|[^"\\])*"' r"|'[^']*'|#[^\n]*|[\[\]{}\n]",
     re.DOTALL,
 )
 
 _Mode = Annotated[PrivacyMode, Field(strict=False)]
 _TaskName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
+_Job = Literal["train", "gradients", "analytics", "ring"]
+_Column = Annotated[str, Field(min_length=1, max_length=100)]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -54,6 +56,8 @@ class PolicyKeys(BaseModel):
         max_epsilon, delta: the budget, for each unit, over the ledger's life; (0, 1e6] and (0, 1), both or none.
         min_noise_multiplier: of every noise multiplier of a run, (0, 1e6].
         min_colluders: fewest colluders that the noise in a sum must hold against, 1..2^20.
+        jobs: the jobs agreed to, by the names that the run key `job` takes.
+        columns: columns of tables that sums may be asked of, by name.
         tasks: the tasks agreed to, by name.
         layouts: the models agreed to, each by its `VectorSpec.digest`: names, shapes, dtypes, what is trained.
         max_parameters: most numbers in a model, 1..2^33.
@@ -73,6 +77,8 @@ class PolicyKeys(BaseModel):
     delta: float | None = Field(default=None, gt=0.0, lt=1.0)
     min_noise_multiplier: float | None = Field(default=None, gt=0.0, le=1e6)
     min_colluders: int | None = Field(default=None, ge=1, le=MOST_CLIENTS)
+    jobs: tuple[_Job, ...] | None = Field(default=None, strict=False, min_length=1)
+    columns: tuple[_Column, ...] | None = Field(default=None, strict=False, min_length=1)
     tasks: tuple[_TaskName, ...] | None = Field(default=None, strict=False, min_length=1)
     layouts: tuple[_Digest, ...] | None = Field(default=None, strict=False, min_length=1)
     max_parameters: int | None = Field(default=None, ge=1, le=MOST_LENGTH)
@@ -161,7 +167,7 @@ def _line_numbers(text: str) -> dict[str, int]:
     text = text.replace("\r\n", "\n") + "\n"
     lines: dict[str, int] = {}
     start, line, depth = 0, 1, 0
-    for token in _TOKEN.finditer(text):
+    for token in TOKEN.finditer(text):
         depth += (token[0] in "[{") - (token[0] in "]}")
         if token[0] == "\n" and depth == 0:
             statement = text[start : token.end()]

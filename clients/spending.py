@@ -9,17 +9,16 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-
-import torch
-from torch.utils.data import Dataset
+from typing import TYPE_CHECKING, Any, Self
 
 from arithmetic.errors import SetupError
 from clients.tasks import length_of
-from clients.training import gather
 from privacy.errors import LedgerError
 from privacy.ledger import Ledger
 from privacy.mechanisms import Budget, Mechanism
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 _UNLIMITED = 1e6
 
@@ -67,7 +66,7 @@ class Spending:
     chain: str = ""
 
     @classmethod
-    def of(cls, place: Path | None, data: Iterable[Dataset[Any]], run: str, budget: Budget | None) -> Self:
+    def of(cls, place: Path | None, data: "Iterable[Dataset[Any]]", run: str, budget: Budget | None) -> Self:
         """For the data it protects, however a run divides it."""
         return cls(place, fingerprint(*data), run, budget)
 
@@ -103,8 +102,12 @@ class Spending:
         self.notes |= facts
 
 
-def fingerprint(*data: Dataset[Any]) -> str:
+def fingerprint(*data: "Dataset[Any]") -> str:
     """SHA-256 over all examples, hexadecimal: the same data has the same ledger, in whatever order and split."""
+    import torch  # only where data of a task is charged for: an answer to a question needs none
+
+    from clients.training import gather
+
     digests = []
     for one in data:
         for index in range(length_of(one)):
@@ -115,6 +118,8 @@ def fingerprint(*data: Dataset[Any]) -> str:
 
 
 def _absorb(state: Any, batch: Any) -> None:  # noqa: ANN401 - hashlib's own type; the task's own type
+    import torch
+
     if isinstance(batch, torch.Tensor):
         array = batch.contiguous().cpu()
         state.update(f"{array.dtype}{tuple(array.shape)}".encode())

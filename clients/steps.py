@@ -8,6 +8,7 @@ error (`clients.handlers`).
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flwr.app import Context, RecordDict
@@ -42,7 +43,7 @@ from secagg.messages import (
     UnmaskingRequested,
     session_named,
 )
-from secagg.params import SecAggParams
+from secagg.params import SecAggParams, Session
 from wire import kept_state
 from wire.records import (
     CONFIG_KEY,
@@ -56,6 +57,12 @@ from wire.records import (
 )
 from wire.rounds import ProtocolRound
 from wire.settings import Assignment
+
+if TYPE_CHECKING:
+    from clients.analytics import Answer
+    from clients.policy import Policy
+    from clients.work import Arrays, Done
+    from wire.inquiry import Inquiry
 
 
 def advertise(content: RecordDict, context: Context, server_round: int) -> bytes:
@@ -73,7 +80,9 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
     signatory = signatory_of(context)
     most = len(signatory.roster.members) if signatory else MOST_CLIENTS
     cohort = CohortAnnounced.from_bytes(message_in(content, MODEL_KEY, CONFIG_KEY), most)
-    assignment = Assignment.from_record(content[CONFIG_KEY])
+    from wire.inquiry import Inquiry, assigned  # pydantic: this trip only
+
+    assignment = assigned(content[CONFIG_KEY])
     arrays = unpack_arrays(content[MODEL_KEY])
     if cohort.session.server_round != server_round:
         raise SuspectServer("the session and its message name different server rounds; nothing was shared")
@@ -83,12 +92,36 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
 
     policy = Policy.of_node(context.node_config)
     policy.check_session(cohort.session.params)
+    policy.check_job(assignment.job)
     policy.check_terms(assignment.terms)
     digests = (
         model_digest(content.array_records[MODEL_KEY]),
         config_digest(content.config_records[CONFIG_KEY]),
     )
     state, reply = share_step(_parse_keys(kept), cohort, *digests, os.urandom, signatory)
+    done = (
+        _answer(assignment, context, policy, cohort.session)
+        if isinstance(assignment, Inquiry)
+        else _work(arrays, assignment, context, policy, cohort.session)
+    )
+    if done.layout:  # an answer has none, and must not make the client forget its model's
+        kept_state.keep_layout(context.state, done.layout)
+    kept_state.begin_round(context.state, server_round)
+    LocalLog.of(context.run_config, context.node_config, is_simulated(context)).trained(
+        assignment.purpose, server_round, done.device, done.examples, done.notes, done.metrics
+    )
+    agreement = agreement_of(cohort, *digests)
+    witness = Witness.of(context, signatory)
+    witness.joined(context, agreement, state.index, assignment, policy.digest, done.ledger)
+    vector = pending.keep(done.vector.tensor.tobytes() + done.vector.scalars.tobytes(), context.node_id)
+    kept_state.put(context.state, ProtocolRound.MASKED_INPUT, state.to_bytes(), vector)
+    return reply.to_bytes()
+
+
+def _work(
+    arrays: "Arrays", assignment: Assignment, context: Context, policy: "Policy", session: Session
+) -> "Done":
+    """Judge and train the model."""
     from clients.spending import place_of
     from clients.work import Node, work  # torch: this trip only
 
@@ -98,18 +131,21 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
         place_of(context.run_config, context.node_config, simulated), policy,
         kept_state.layout_of(context.state), str(context.node_config.get("device", "")),
     )  # fmt: skip
-    done = work(arrays, assignment, node, cohort.session.params, cohort.session.server_round)
-    kept_state.keep_layout(context.state, done.layout)
-    kept_state.begin_round(context.state, server_round)
-    LocalLog.of(context.run_config, context.node_config, node.simulated).trained(
-        assignment.purpose, server_round, done.device, done.examples, done.notes, done.metrics
-    )
-    agreement = agreement_of(cohort, *digests)
-    witness = Witness.of(context, signatory)
-    witness.joined(context, agreement, state.index, assignment, policy.digest, done.ledger)
-    vector = pending.keep(done.vector.tensor.tobytes() + done.vector.scalars.tobytes(), context.node_id)
-    kept_state.put(context.state, ProtocolRound.MASKED_INPUT, state.to_bytes(), vector)
-    return reply.to_bytes()
+    return work(arrays, assignment, node, session.params, session.server_round)
+
+
+def _answer(inquiry: "Inquiry", context: Context, policy: "Policy", session: Session) -> "Answer":
+    """Sum over the node's table."""
+    from clients.analytics import Purse, answer
+    from clients.analytics_table import Place
+    from clients.spending import place_of
+
+    simulated = is_simulated(context)
+    data_path = str(context.node_config.get("data-path", "")) or inquiry.data_path
+    place = Place(data_path, *partition_of(context), simulated)
+    ledger = place_of(context.run_config, context.node_config, simulated)
+    purse = Purse(str(context.run_id), ledger, policy)
+    return answer(inquiry, place, purse, session.params, session.server_round)
 
 
 def mask(content: RecordDict, context: Context, server_round: int) -> bytes:

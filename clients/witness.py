@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flwr.app import Context
 
@@ -23,6 +23,9 @@ from secagg.params import Agreement
 from secagg.signatory import Signatory
 from wire.rounds import ProtocolRound, Purpose
 from wire.settings import Assignment
+
+if TYPE_CHECKING:
+    from wire.inquiry import Inquiry
 
 NODE_KEY: Final = "transcript"
 _log = logging.getLogger("chorus.client")
@@ -50,7 +53,7 @@ class Witness:
         context: Context,
         agreement: Agreement,
         index: int,
-        assignment: Assignment,
+        assignment: "Assignment | Inquiry",
         policy: str,
         ledger: str,
     ) -> None:

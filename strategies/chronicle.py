@@ -17,9 +17,9 @@ from secagg.server.r1_share_keys import ShareCollection
 from secagg.server.r4_unmasking import ShareRecovery, Unmasked
 from strategies.records import ndarrays_of
 from wire.entries import agreed
+from wire.inquiry import assigned
 from wire.records import model_digest, pack_arrays
 from wire.rounds import Purpose
-from wire.settings import Assignment
 
 
 class Append(Protocol):
@@ -48,7 +48,7 @@ class Chronicle:
         """After r0: what every client of the session is bound to, and who they are."""
         if self.append is None:
             return
-        assignment = Assignment.from_record(config)
+        assignment = assigned(config)
         roster = keys.roster.digest if keys.roster else b""
         common = agreed(
             shares.agreement, run=self.run, purpose=purpose, terms=assignment.terms,

@@ -29,7 +29,8 @@ class ProtocolRound(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What a session sums: updates and metrics, or metrics alone."""
+    """What a session sums: updates and metrics, metrics alone, or what was asked of the rows of a table."""
 
     TRAINING = "training"
     EVALUATION = "evaluation"
+    ANALYTICS = "analytics"

@@ -7,7 +7,7 @@ Refuses to know: what the values do; ranges are checked where they are used.
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from flwr.app import ConfigRecord
 
@@ -87,6 +87,7 @@ class Assignment:
     epsilon: float
     delta: float
     rounds: int
+    job: ClassVar[str] = "train"
 
     @classmethod
     def from_record(cls, record: object) -> Self:
@@ -110,7 +111,7 @@ class Assignment:
             values[field.name] = value = record[key]
             if isinstance(value, str | bytes) and len(value) > _LONGEST:
                 raise MalformedMessage(f"{key} in the training configuration is longer than {_LONGEST}")
-        if values[PURPOSE] not in set(Purpose):
+        if values[PURPOSE] not in (Purpose.TRAINING, Purpose.EVALUATION):
             raise MalformedMessage("a session is for training or for evaluation")
         if values[JOB] not in set(Job):
             raise MalformedMessage(f"a client's job is one of {', '.join(Job)}")

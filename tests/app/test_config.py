@@ -291,3 +291,21 @@ def test_a_file_that_holds_something_else_is_refused_in_one_line(
     with pytest.raises(ConfigError, match=said) as caught:
         RunConfig.parse(parse_overrides([str(path)]))
     assert "\n" not in caught.value.line
+
+
+def test_a_query_and_its_job_go_together() -> None:
+    assert RunConfig.parse({"job": "analytics", "query": "q.toml"}).query == "q.toml"
+    for mapping in ({"job": "analytics"}, {"query": "q.toml"}, {"job": "train", "query": "q.toml"}):
+        assert "job = analytics and query go together" in refusal(mapping)
+    assert "partition" in refusal({"job": "analytics", "query": "q.toml", "partition": "dirichlet"})
+    assert "query" in refusal({"job": "analytics", "query": "q\n.toml"})
+
+
+def test_a_query_is_read_before_anything_is_started(tmp_path: Path) -> None:
+    path = tmp_path / "q.toml"
+    path.write_text('table = "iris"\n[[statistics]]\nkind = "median"\n')
+    command = [sys.executable, "-m", "app", "run", "-c", "job=analytics", "-c", f"query={path}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"CONFIG: query '{path}', line 2: kind is one of count, sum")
+    assert len(done.stderr.splitlines()) == 1

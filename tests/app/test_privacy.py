@@ -409,3 +409,38 @@ def test_a_local_target_is_planned_as_the_most_that_a_client_spends() -> None:
     assert planned(found, terms_of(found), session(found)) == [
         "example-level, against everyone, by each client's own account: epsilon at most 2.5 by RDP"
     ]
+
+
+# --- job = analytics --------------------------------------------------------------------------------------------
+
+ASKED: dict[str, Any] = {"job": "analytics", "query": "q.toml"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"privacy": "client", "epsilon": 1.0}, "privacy = client cannot be used with job = analytics"),
+        ({"privacy": "local", "epsilon": 1.0}, "privacy = local cannot be used"),
+        ({"privacy": "distributed"}, "needs epsilon or noise-multiplier, one of them"),
+        ({"privacy": "distributed", "epsilon": 1.0, "noise-multiplier": 1.0}, "one of them"),
+        (
+            {"privacy": "distributed", "epsilon": 1.0, "clipping-norm": 2.0},
+            "clipping-norm = 2.0 does nothing",
+        ),
+        ({"privacy": "distributed", "epsilon": 1.0, "sampling-probability": 0.5}, "does nothing"),
+        ({"epsilon": 1.0}, "epsilon = 1.0 does nothing"),
+    ],
+)
+def test_analytics_takes_noise_for_a_row_or_none(keys: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        server_app.settings_of(RunConfig.parse(ASKED | keys))
+
+
+def test_an_epsilon_for_a_query_is_kept_by_its_one_session() -> None:
+    from app.analytics_job import terms_of as analytics_terms
+
+    config = RunConfig.parse(ASKED | {"privacy": "distributed", "epsilon": 1.0})
+    assert server_app.settings_of(config).privacy.mode is PrivacyMode.NONE  # the job's own come in its place
+    terms = analytics_terms(config, math.sqrt(3))
+    assert (terms.clipping_norm, terms.sampling_probability, terms.rounds) == (math.sqrt(3), 1.0, 1)
+    assert 0.99 < rdp_epsilon([PoissonGaussian(1.0, terms.noise_multiplier, 1)], 1e-5) <= 1.0

@@ -162,3 +162,29 @@ def test_a_resumed_run_and_its_checkpoints() -> None:
     assert progress.lines(refused) == ["not used: ENV: 5.checkpoint is torn? or was changed"]
     failed = {"event": "checkpoint_failed", "code": "ENV", "reason": "no room"}
     assert progress.lines(failed) == [" " * 14 + "ENV: no room"]
+
+
+def test_an_analytics_run() -> None:
+    progress = Progress(10)
+    started = {
+        "event": "run_started",
+        "job": "analytics",
+        "table": "t.csv",
+        "statistics": 3,
+        "clients": 5,
+        "threshold": 4,
+    }
+    assert progress.lines(started) == [
+        "analytics, t.csv: 3 statistics, 5 clients, threshold 4, neighbours all"
+    ]
+    failed = {
+        "event": "round_failed",
+        "purpose": "analytics",
+        "server_round": 1,
+        "code": "QUORUM",
+        "reason": "few",
+    }
+    assert progress.lines(failed) == ["session 1     no sum: QUORUM: few"]
+    answered = FINISHED | {"event": "question_answered", "purpose": "analytics", "server_round": 2, "sums": 7}
+    (line,) = progress.lines(answered)
+    assert line == "session 2     keys 10  shares 10  masked 8  unmasked 8  sums 7  up 123 kB  1.2 s"

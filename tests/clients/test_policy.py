@@ -344,6 +344,37 @@ def test_a_model_with_the_known_layout_and_crafted_weights() -> None:
     refusal(caught, "max-parameter-norm", 4)
 
 
+# --- jobs and columns -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("job", ["train", "gradients", "analytics", "ring"])
+def test_only_the_jobs_listed(job: str) -> None:
+    Policy().check_job(job)
+    policy(f'jobs = ["{job}"]').check_job(job)
+    other = "ring" if job != "ring" else "train"
+    with pytest.raises(PolicyRefused, match=f"the job of the run is {job}") as caught:
+        policy(f'jobs = ["{other}"]').check_job(job)
+    assert other not in refusal(caught, "jobs")
+
+
+def test_only_the_columns_listed() -> None:
+    Policy().check_columns(["age", "x" * 100])
+    policy('columns = ["age", "weight (kg)"]').check_columns(["weight (kg)"])
+    for column in ("Age", "age ", "diagnosis", "x" * 100):
+        with pytest.raises(PolicyRefused, match="is asked") as caught:
+            policy('columns = ["age", "weight (kg)"]').check_columns(["age", column])
+        assert "weight" not in refusal(caught, "columns")
+
+
+def test_a_policy_written_for_training_lets_nothing_be_asked() -> None:
+    """Adversary: a run of a job that the policy's author had not heard of."""
+    with pytest.raises(PolicyRefused) as caught:
+        policy('tasks = ["digits"]').check_columns(["age"])
+    refusal(caught, "tasks")
+    for more in ('columns = ["age"]', 'jobs = ["train", "analytics"]'):
+        policy(f'tasks = ["digits"]\n{more}').check_columns(["age"])
+
+
 # --- the norm ---------------------------------------------------------------------------------------------------
 
 

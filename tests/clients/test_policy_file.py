@@ -31,7 +31,13 @@ RANGES: dict[str, tuple[Any, Any, list[Any]]] = {
     "max-parameters": (1, 2**33, [0, 2**33 + 1]),
     "max-parameter-norm": (5e-324, 1.7976931348623157e308, [0.0, -1.0]),
 }
-LISTS = {"modes": '"local"', "tasks": '"digits"', "layouts": f'"{DIGEST}"'}
+LISTS = {
+    "modes": '"local"',
+    "jobs": '"train"',
+    "columns": '"age"',
+    "tasks": '"digits"',
+    "layouts": f'"{DIGEST}"',
+}
 NUMBERS = list(RANGES)
 WRONG = [
     "true",
@@ -116,6 +122,12 @@ def test_a_whole_number_stands_for_a_float() -> None:
 @pytest.mark.parametrize("text", ["Active", "actve", "active ", "ACTIVE"])
 def test_an_adversary_is_curious_or_active(text: str) -> None:
     assert "'curious' or 'active'" in refusal(f'adversary = "{text}"')
+
+
+@pytest.mark.parametrize("item", ['"Train"', '"train,ring"', '"training"', "1"])
+def test_a_job_is_one_of_four(item: str) -> None:
+    line = refusal(f'jobs = ["train", {item}]')
+    assert "line 1: jobs cannot be used" in line
 
 
 @pytest.mark.parametrize("item", ['"Local"', '"local,distributed"', '"local "', "1"])

@@ -9,10 +9,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.run_directory import read_lines
 from tests.support import deployment_page  # run by tests/deployment/test_provisioned.py
+from tests.support.analytics import stations
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MNIST = ROOT.parent / "shared" / "data" / "mnist"
@@ -45,6 +47,10 @@ PRIVATE = (
     "-c min-cohort=10 -c validation-fraction=0.01"
 )
 LEDGER = ".venv/bin/python -m app ledger /path/to/ledger.jsonl --delta 1e-4"
+ASKED = "scripts/run -c job=analytics -c query=examples/diabetes.toml"
+ASKED_NOISILY = f"{ASKED} -c privacy=distributed -c epsilon=1"
+STATIONS = "scripts/run -c job=analytics -c query=examples/weather/query.toml -c data-path=/path/to/stations"
+ANALYTICS = {ASKED, ASKED_NOISILY, STATIONS}
 
 GRADIENTS = "scripts/run -c docs/gradients.toml"
 GRADIENTS_BENCH = ".venv/bin/python -m bench.gradients --quick"
@@ -54,9 +60,8 @@ LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
 
 def test_every_command_has_a_test_here() -> None:
     sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH}
-    assert (
-        _commands() == {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER} | sums | deployment_page.ALL
-    )
+    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER}
+    assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL
 
 
 def _figures(command: str) -> str:
@@ -209,6 +214,47 @@ def test_the_mnist_command(tmp_path: Path) -> None:
         pytest.skip("no MNIST files beside the repository")
     output = _run(ON_MNIST.replace("/path/to/mnist", str(MNIST)), tmp_path)
     assert _accuracy(output) >= 0.98
+
+
+def _answers(output: str) -> dict[str, str]:
+    """First and last column of the lines of a table of answers."""
+    cells = [re.split(r"\s{2,}", line) for line in output.splitlines()]
+    return {row[0]: row[-1] for row in cells if len(row) > 1}
+
+
+@pytest.mark.simulation
+def test_the_query_of_an_embedded_table(tmp_path: Path) -> None:
+    output = _run(ASKED, tmp_path)
+    assert _answers(output)["patients"] == "442"
+    page = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
+    table = output[output.index("statistic  ") : output.index("privacy: ")]
+    assert table.count("\n") == 15
+    assert table in page
+    (folder,) = tmp_path.iterdir()
+    assert {"answers.json", "config.toml", "events.jsonl"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.simulation
+def test_the_query_with_noise(tmp_path: Path) -> None:
+    output = _run(ASKED_NOISILY, tmp_path)
+    said = "privacy: example-level differential privacy with epsilon 0.9150 by PLD (1.0000 by RDP) at delta 1e-05"
+    assert said in output
+    assert said in (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
+    assert abs(float(_answers(output)["patients"]) - 442) < 150
+    ledgers = sorted(map(str, tmp_path.glob("*/ledgers/*.jsonl")))
+    assert len(ledgers) == 10
+    assert _ledger(*ledgers).startswith("example-level differential privacy with epsilon 0.")
+
+
+@pytest.mark.simulation
+def test_the_query_of_many_stations(tmp_path: Path) -> None:
+    made = stations(tmp_path / "stations", 10)
+    output = _run(STATIONS.replace("/path/to/stations", str(tmp_path / "stations")), tmp_path / "runs")
+    x = np.concatenate([each["temperature"] for each in made])
+    found = _answers(output)
+    assert found["count"] == str(len(x))
+    assert float(found["mean temperature"]) == pytest.approx(float(x.mean()), rel=1e-8)
+    assert float(found["above 70 degrees"]) == pytest.approx(float((x > 70).mean()), rel=1e-8)
 
 
 def test_ci_runs_the_test_command() -> None:

@@ -31,4 +31,4 @@ def test_the_client_app_answers_every_round_and_refuses_every_other_name() -> No
 
 def test_words_are_stable() -> None:
     assert [str(step) for step in ProtocolRound] == ["r0", "r1", "r2", "r3", "r4"]
-    assert [str(purpose) for purpose in Purpose] == ["training", "evaluation"]
+    assert [str(purpose) for purpose in Purpose] == ["training", "evaluation", "analytics"]
