@@ -7,7 +7,7 @@ Refuses to know: what the values do; ranges are checked where they are used.
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Self
 
 from flwr.app import ConfigRecord
 
@@ -87,7 +87,6 @@ class Assignment:
     epsilon: float
     delta: float
     rounds: int
-    job: ClassVar[str] = "train"
 
     @classmethod
     def from_record(cls, record: object) -> Self:
