@@ -39,11 +39,11 @@ class Ciphertext:
         """
         if isinstance(value, bool) or not 0 < value < public.square:
             raise InvalidCiphertext(
-                "a number that claims to be a ciphertext is zero, negative or not below n^2; nothing was computed with it"
+                "a number that claims to be a ciphertext is not in [1, n^2); nothing was computed with it"
             )
         if gmpy2.gcd(value, public.modulus) != 1:
             raise InvalidCiphertext(
-                "a number that claims to be a ciphertext shares a factor with the public key; nothing was computed with it"
+                "a number that claims to be a ciphertext shares a factor with n; nothing was computed with it"
             )
         return cls(public.digest, gmpy2.mpz(value))
 

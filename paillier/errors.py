@@ -3,6 +3,7 @@
     ProtocolError              (secagg.errors)
       InvalidCiphertext CRYPTO   a number that no encryption under this key gives
       ForeignKey        VIEW     a ciphertext, key or sum that belongs to another public key
+      BrokenHop         CRYPTO   what came as the predecessor's partial sum does not open as that
       HospitalDropped   QUORUM   a hospital did not answer; the ring starts again without it
 
 Every other mistake has its type in `secagg.errors` or `arithmetic.errors`.
@@ -23,6 +24,15 @@ class ForeignKey(ProtocolError):
     """Something made under another public key than the one in hand."""
 
     code = "VIEW"
+
+
+class BrokenHop(ProtocolError):
+    """What came as the predecessor's hop is not that: altered, or of another session, place or ring.
+
+    The key holder carried it and the predecessor made it; either may be at fault, so nobody is named.
+    """
+
+    code = "CRYPTO"
 
 
 class HospitalDropped(ProtocolError):

@@ -34,7 +34,7 @@ _PRIME_ROUNDS = 40
 # |p - q| keeps this distance, in bits below the primes' length, from Fermat's factoring (FIPS 186-5, appendix A.1.3).
 _NEARNESS = 100
 _SMALL_PRIMES = gmpy2.primorial(4096)
-_TAG_PUBLIC, _TAG_PRIVATE, _FORMAT = 0x68, 0x69, 1
+_TAG_PUBLIC, _TAG_PRIVATE, _FORMAT = 0x58, 0x59, 1
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class Packing:
     def _level(self, value: float) -> int:
         if not math.isfinite(value):
             raise RangeError("the vector holds NaN or an infinity; nothing was encrypted, check the training")
-        level = round(Fraction(value) * (1 << self.fraction_bits))
+        level = round(Fraction(float(value)) * (1 << self.fraction_bits))
         if abs(level) > self.largest:
             raise RangeError(
                 f"the vector holds a number beyond the bound of {self.bound}; nothing was encrypted, clip it "

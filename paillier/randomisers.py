@@ -49,8 +49,8 @@ def fresh_powers(public: PublicKey, entropy: Entropy) -> Randomiser:
 class FixedBase:
     """A randomiser from a table of powers of one secret n-th residue; hides itself in `repr`.
 
-    Making the table costs about three of `fresh_power`, each draw a quarter of one. It holds 2040 numbers of the size of
-    a ciphertext: 1.6 MB for a key of 3072 bits.
+    Making the table costs about three of `fresh_power`, each draw a quarter of one. It holds 2040 numbers of
+    the size of a ciphertext: 1.6 MB for a key of 3072 bits.
 
     Args:
         public: the key.
