@@ -135,8 +135,7 @@ class PrivateKey:
         """Refuse numbers that make no key pair."""
         p, q = self.p, self.q
         fits = p.bit_length() == q.bit_length() and (p * q).bit_length() == 2 * p.bit_length() >= self._least
-        near = min(_NEARNESS, p.bit_length() - 3)
-        apart = abs(p - q).bit_length() > p.bit_length() - near
+        apart = abs(p - q).bit_length() > max(0, p.bit_length() - _NEARNESS)
         coprime = gcd(p * q, (p - 1) * (q - 1)) == 1
         if not (fits and apart and coprime and _is_prime(p) and _is_prime(q)):
             raise ParameterError(
@@ -207,7 +206,7 @@ def _small_pair_for_tests_only(p: int, q: int) -> PrivateKey:
 
 
 def _is_prime(number: int) -> bool:
-    return bool(gmpy2.is_strong_bpsw_prp(number)) and bool(gmpy2.is_prime(number, _PRIME_ROUNDS))
+    return number > 2 and bool(gmpy2.is_strong_bpsw_prp(number)) and bool(gmpy2.is_prime(number, _PRIME_ROUNDS))
 
 
 def _draw_prime(entropy: Entropy, bits: int) -> int:
