@@ -206,7 +206,9 @@ def _small_pair_for_tests_only(p: int, q: int) -> PrivateKey:
 
 
 def _is_prime(number: int) -> bool:
-    return number > 2 and bool(gmpy2.is_strong_bpsw_prp(number)) and bool(gmpy2.is_prime(number, _PRIME_ROUNDS))
+    return (
+        number > 2 and bool(gmpy2.is_strong_bpsw_prp(number)) and bool(gmpy2.is_prime(number, _PRIME_ROUNDS))
+    )
 
 
 def _draw_prime(entropy: Entropy, bits: int) -> int:

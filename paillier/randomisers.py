@@ -49,7 +49,7 @@ def fresh_powers(public: PublicKey, entropy: Entropy) -> Randomiser:
 class FixedBase:
     """A randomiser from a table of powers of one secret n-th residue; hides itself in `repr`.
 
-    Making the table costs about three of `fresh_power`, each draw a quarter of one. It holds 2040 numbers of
+    Making the table costs three to four of `fresh_power`, each draw a quarter of one. It holds 2040 numbers of
     the size of a ciphertext: 1.6 MB for a key of 3072 bits.
 
     Args:
@@ -68,6 +68,11 @@ class FixedBase:
 
     def __repr__(self) -> str:
         return "FixedBase(<secret>)"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the table's numbers."""
+        return sum(int(entry.bit_length()) for table in self._tables for entry in table) // 8
 
     def __call__(self) -> Integer:
         """h^a for a fresh uniform a."""

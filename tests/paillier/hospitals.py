@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from paillier.errors import HospitalDropped
 from paillier.packing import Packing
+from paillier.randomisers import Randomiser
 from paillier.ring.holder.r0_open import open_ring, restart
 from paillier.ring.holder.r1_circulate import circulate, pass_on, propose
 from paillier.ring.holder.r2_total import finish
@@ -63,10 +64,12 @@ def sum_of(members: Sequence[int]) -> list[float]:
 
 @dataclass
 class Hospital:
-    """One hospital: its place, and the bytes of its state."""
+    """One hospital: its place, its vector, and the bytes of its state."""
 
     signatory: Signatory
     entropy: Callable[[int], bytes]
+    vector: list[float]
+    randomiser: Randomiser
     state: bytes = b""
     pinned: bytes = PAIR.public.digest
 
@@ -74,7 +77,8 @@ class Hospital:
     def of(cls, size: int, member: int, seed: int = 0) -> "Hospital":
         """Member of a federation of this size."""
         roster, keys = federation(size)
-        return cls(Signatory.of(roster, keys[member - 1]), stream(1000 * (seed + 1) + member))
+        own = stream(1000 * (seed + 1) + member)
+        return cls(Signatory.of(roster, keys[member - 1]), own, vector_of(member), quick(2048))
 
     @property
     def member(self) -> int:
@@ -102,8 +106,7 @@ class Hospital:
         """Answer a hop."""
         state = AwaitingHop.from_bytes(self.state)
         request = HopRequested.from_bytes(data, state.terms)
-        vector = vector_of(self.member)
-        following, reply = hand_on(state, request, vector, quick(2048), self.signatory)
+        following, reply = hand_on(state, request, self.vector, self.randomiser, self.signatory)
         self.state = following.to_bytes()
         return reply.to_bytes() if isinstance(reply, HopSealed) else reply.to_bytes(state.terms)
 

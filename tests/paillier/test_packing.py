@@ -37,7 +37,13 @@ def test_all_parties_at_either_end_of_the_range_add_up_exactly(
     packing = Packing(length=7, parties=parties, bound=bound, fraction_bits=fraction, key_bits=128)
     step = 2.0**-fraction
     ends = [bound, -bound, bound - step, step - bound, 0.0, step, -step]
-    for values in (ends, ends[::-1], [float(bound)] * 7, [float(-bound)] * 7, [float(bound), -float(bound)] * 3 + [0.0]):
+    for values in (
+        ends,
+        ends[::-1],
+        [float(bound)] * 7,
+        [float(-bound)] * 7,
+        [float(bound), -float(bound)] * 3 + [0.0],
+    ):
         total = packing.unpack(_sum(packing, [values] * parties))
         assert total == [parties * value for value in values]
 
@@ -100,7 +106,13 @@ def test_another_length_is_refused(values: list[float]) -> None:
 def test_what_is_no_sum_of_vectors_is_given_to_nobody() -> None:
     most = DIABETES.parties * DIABETES.largest
     assert DIABETES.levels([most]) == [most] + [0] * 10
-    for number in (most + 1, -most - 1, 1 << (11 * DIABETES.width), -(1 << 3000), 1 << (3 * DIABETES.width - 1)):
+    for number in (
+        most + 1,
+        -most - 1,
+        1 << (11 * DIABETES.width),
+        -(1 << 3000),
+        1 << (3 * DIABETES.width - 1),
+    ):
         with pytest.raises(RangeError):
             DIABETES.unpack([number])
     for count in (0, 2):

@@ -39,7 +39,9 @@ RING.arrives = _arrives
 RING.finished()
 assert RING.circulating is not None
 TERMS = RING.circulating.terms
-SENT = {moment: [data for at, _, data in RING.trace if at == moment] for moment in {at for at, _, _ in RING.trace}}
+SENT = {
+    moment: [data for at, _, data in RING.trace if at == moment] for moment in {at for at, _, _ in RING.trace}
+}
 STATE = dict(_states)
 
 Read = Callable[[object], object]
@@ -103,7 +105,10 @@ def test_a_partial_sum_of_nobody_is_not_read() -> None:
 
 def test_states_hide_their_secrets() -> None:
     waiting, closed = AwaitingRing.from_bytes(STATE["to reveal"]), AwaitingHop.from_bytes(STATE["to hop"])
-    for state, secrets in ((waiting, (waiting.nonce, waiting.channel.private)), (closed, (closed.channel.private,))):
+    for state, secrets in (
+        (waiting, (waiting.nonce, waiting.channel.private)),
+        (closed, (closed.channel.private,)),
+    ):
         for secret in secrets:
             assert repr(secret) not in repr(state)
             assert secret.hex() not in repr(state)

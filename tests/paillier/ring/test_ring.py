@@ -8,6 +8,7 @@ import pytest
 
 from paillier.ciphertext import add_plain, decrypt, encrypt
 from paillier.errors import BrokenHop, ForeignKey
+from paillier.randomisers import fresh_powers
 from paillier.ring.holder.r2_total import finish
 from paillier.ring.hospital.states import AwaitingHop
 from paillier.ring.messages import HopRequested, HopSealed, PartialSum, SumHanded, sums_bytes
@@ -16,6 +17,7 @@ from secagg.errors import ChorusError, CohortTooSmall, NotAuthentic, OutOfTurn, 
 from secagg.primitives import BadCiphertext, unseal
 from tests.paillier.hospitals import PAIR, Hospital, Ring, refused, sum_of
 from tests.paillier.made import pair_of, quick
+from tests.support.streams import stream
 
 SIZES = (3, 4, 5)
 
@@ -190,7 +192,9 @@ def test_every_byte_of_a_proposal_counts() -> None:
 
 
 @pytest.mark.parametrize(("moment", "every"), [("to join", 1), ("join", 1), ("reveal", 1), ("hop", 7)])
-def test_every_byte_that_one_hospital_sees_or_sends_otherwise_ends_without_a_sum(moment: str, every: int) -> None:
+def test_every_byte_that_one_hospital_sees_or_sends_otherwise_ends_without_a_sum(
+    moment: str, every: int
+) -> None:
     """An invitation altered for one; what one joined with, revealed or handed on altered before it arrives."""
     recorded = Ring(3)
     recorded.finished()
@@ -261,7 +265,9 @@ def test_the_key_holder_cannot_open_what_the_first_hospital_hands_on() -> None:
     assert terms.packing.unpack([decrypt(PAIR, each) for each in partial.sums]) == sum_of([first])
     # The key holder has every message, the private key of the cipher and everything public: none of it is the key.
     numbers = [int(each.value).to_bytes(512, "big") for each in partial.sums]
-    assert all(number[at : at + 16] not in data for _, _, data in ring.trace for number in numbers for at in (0, 256))
+    assert all(
+        number[at : at + 16] not in data for _, _, data in ring.trace for number in numbers for at in (0, 256)
+    )
     known = [data[at : at + 32] for _, _, data in ring.trace for at in range(len(data) - 31)]
     known += [PAIR.public.digest, circle.digest, bytes(32)]
     known += [half.to_bytes(128, "big")[:32] for half in (PAIR.p, PAIR.q)]
@@ -313,3 +319,32 @@ def test_a_hospital_that_adds_more_than_all_together_may_is_noticed_and_no_numbe
     signature = last.sign(state.circle.handing(sums_bytes(terms, sums)))
     with pytest.raises(RangeError):
         finish(state, SumHanded(terms.session, sums, signature), PAIR)
+
+
+def _view(order: tuple[int, ...], vectors: dict[int, list[float]], middle: int) -> list[bytes]:
+    """Everything that the hospital at this place receives, all randomness being the same in every call."""
+    ring = Ring(5)
+    for member, hospital in ring.hospitals.items():
+        hospital.vector = vectors[member]
+        hospital.randomiser = fresh_powers(PAIR.public, stream(member))
+    total, _ = ring.finished()
+    assert total == [sum(column) for column in zip(*vectors.values(), strict=True)]
+    return [data for moment, who, data in ring.trace if moment.startswith("to ") and who == order[middle - 1]]
+
+
+def test_a_middle_hospital_sees_nothing_but_a_ciphertext_of_the_sum_before_it() -> None:
+    """With the same randomness its view is the same bytes, however that sum came about and whatever comes after."""
+    first = Ring(5)
+    first.finished()
+    assert first.circulating is not None
+    order = first.circulating.circle.order
+    base = {member: [1.0 * member, 2.0, -3.0, 0.0] for member in order}
+    views = _view(order, base, 3)
+    split = base | {
+        order[0]: [500.0, 0.0, 0.0, 9.0],
+        order[1]: [order[0] + order[1] - 500.0, 4.0, -6.0, -9.0],
+    }
+    assert _view(order, split, 3) == views
+    after = base | {order[3]: [77.0] * 4, order[4]: [-1e5, 0.5, 0.25, 8.0]}
+    assert _view(order, after, 3) == views
+    assert _view(order, base | {order[0]: [0.0] * 4}, 3) != views

@@ -89,7 +89,9 @@ def test_a_revoked_member_in_the_ring_is_refused() -> None:
     members = tuple(replace(each, revoked=number == 3) for number, each in enumerate(ROSTER.members, start=1))
     roster = Roster("ring", 2, 0, members)
     with pytest.raises(NotAuthentic):
-        join(Invitation(replace(TERMS, roster=roster.digest)), Signatory.of(roster, KEYS[0]), PINNED, stream(1))
+        join(
+            Invitation(replace(TERMS, roster=roster.digest)), Signatory.of(roster, KEYS[0]), PINNED, stream(1)
+        )
 
 
 # A restart.
@@ -141,7 +143,9 @@ def test_the_key_holders_restart_is_the_one_that_hospitals_take() -> None:
 
 
 def _with(member: int, changed: Joined) -> RingProposed:
-    return replace(PROPOSED, joined=tuple(changed if each.member == member else each for each in PROPOSED.joined))
+    return replace(
+        PROPOSED, joined=tuple(changed if each.member == member else each for each in PROPOSED.joined)
+    )
 
 
 def _signed(member: int, channel: bytes, committed: bytes, key: SigningKey | None = None) -> Joined:
