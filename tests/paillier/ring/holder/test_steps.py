@@ -54,6 +54,7 @@ def test_a_packing_for_fewer_than_are_invited_makes_no_ring() -> None:
 
 BAD_JOINS: dict[str, Joined] = {
     "another member's": ANSWERS[3],
+    "its own under another's number": replace(ANSWERS[2], member=3),
     "another key": replace(ANSWERS[2], channel=ANSWERS[3].channel),
     "a key of low order": replace(ANSWERS[2], channel=bytes(32)),
     "another commitment": replace(ANSWERS[2], commitment=b"c" * 32),

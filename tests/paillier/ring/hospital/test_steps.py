@@ -5,18 +5,28 @@ from dataclasses import replace
 
 import pytest
 
-from paillier.errors import ForeignKey
+from paillier.ciphertext import Ciphertext, encrypt
+from paillier.errors import BrokenHop, ForeignKey, InvalidCiphertext
 from paillier.packing import Packing
-from paillier.ring.circle import commitment, joining
+from paillier.ring.circle import Circle, commitment, joining
 from paillier.ring.holder.r0_open import restart
+from paillier.ring.holder.states import AwaitingJoins
 from paillier.ring.hospital.r0_join import join, rejoin
 from paillier.ring.hospital.r1_reveal import reveal
 from paillier.ring.hospital.r2_hop import hand_on
 from paillier.ring.hospital.states import AwaitingHop, AwaitingRing
-from paillier.ring.messages import HopRequested, Invitation, Joined, Restart, Revealed, RingProposed
+from paillier.ring.messages import (
+    HopRequested,
+    Invitation,
+    Joined,
+    PartialSum,
+    Restart,
+    Revealed,
+    RingProposed,
+)
 from paillier.ring.terms import Terms
 from secagg.errors import Misbehaviour, NotAuthentic, OutOfTurn, RangeError, SuspectServer
-from secagg.primitives import KeyPair, SigningKey
+from secagg.primitives import KeyPair, SigningKey, seal
 from secagg.roster import Roster
 from secagg.signatory import Signatory
 from tests.paillier.hospitals import PACKING, PAIR, federation, vector_of
@@ -42,15 +52,9 @@ CLOSED = {member: reveal(state, PROPOSED, PLACES[member]) for member, (state, _)
 REVEALED = tuple(revealed for _, revealed in CLOSED.values())
 
 
-def _order() -> list[int]:
-    """Members in the order of the ring: only the first takes a request without a hop."""
-    from paillier.ring.circle import Circle
-
-    nonces = {member: revealed.nonce for member, (_, revealed) in CLOSED.items()}
-    return list(Circle.of(TERMS, PROPOSED.context(TERMS), nonces).order)
-
-
-ORDER = _order()
+NONCES = {member: revealed.nonce for member, (_, revealed) in CLOSED.items()}
+CIRCLE = Circle.of(TERMS, PROPOSED.context(TERMS), NONCES)
+ORDER = CIRCLE.order
 FIRST = ORDER[0]
 
 
@@ -132,8 +136,6 @@ def test_a_restart_that_changes_anything_else_is_refused(name: str) -> None:
 
 
 def test_the_key_holders_restart_is_the_one_that_hospitals_take() -> None:
-    from paillier.ring.holder.states import AwaitingJoins
-
     state, message = restart(AwaitingJoins(TERMS, ROSTER), [2], stream(3))
     joined, _ = rejoin(CLOSED[1][0], message, PLACES[1], PINNED, stream(1))
     assert joined.terms == state.terms
@@ -160,7 +162,7 @@ BAD_PROPOSALS: dict[str, tuple[Callable[[], RingProposed], type[Exception]]] = {
     "one left out": (lambda: replace(PROPOSED, joined=PROPOSED.joined[:-1]), SuspectServer),
     "one twice": (lambda: replace(PROPOSED, joined=PROPOSED.joined[:-1] + PROPOSED.joined[:1]), SuspectServer),
     "another order": (lambda: replace(PROPOSED, joined=PROPOSED.joined[::-1]), SuspectServer),
-    "one's own key altered": (lambda: _with(1, _signed(1, OWN.public, SECOND.commitment)), SuspectServer),
+    "one's own key altered": (lambda: _with(1, _signed(1, OWN.public, b"c" * 32)), SuspectServer),
     "a key of the key holder's own": (lambda: _with(2, replace(SECOND, channel=OWN.public)), NotAuthentic),
     "a key signed by another member": (
         lambda: _with(2, _signed(2, OWN.public, SECOND.commitment, KEYS[2])), NotAuthentic
@@ -237,3 +239,30 @@ def test_a_vector_that_cannot_be_encoded_leaves_nothing() -> None:
     for values in ([1.0] * 3, [1.0, 2.0, 3.0, float("nan")], [2.0**21, 0.0, 0.0, 0.0]):
         with pytest.raises(RangeError):
             hand_on(CLOSED[FIRST][0], GOOD, values, quick(2048), PLACES[FIRST])
+
+
+def _sealed(data: bytes) -> HopRequested:
+    """What a first hospital that does as it likes seals to the second, with its own rightful key."""
+    second = ALL[ORDER[1]][1].channel
+    key = CIRCLE.key(CLOSED[FIRST][0].channel.private, second, 1)
+    return replace(GOOD, sealed=seal(key, data, CIRCLE.label(1)))
+
+
+ONE = encrypt(PAIR.public, 5, quick(2048))
+
+
+def test_what_a_predecessor_seals_wrongly_is_refused() -> None:
+    second = ORDER[1]
+    _hop(second, _sealed(PartialSum(1, (ONE,)).to_bytes(TERMS)))
+    for count in (2, 3):
+        with pytest.raises(BrokenHop):
+            _hop(second, _sealed(PartialSum(count, (ONE,)).to_bytes(TERMS)))
+    for sums in ((), (ONE, ONE)):
+        with pytest.raises(BrokenHop):
+            _hop(second, _sealed(PartialSum(1, sums).to_bytes(TERMS)))
+    for number in (0, PAIR.p, PAIR.public.n):
+        wrong = Ciphertext(PAIR.public.digest, number)
+        with pytest.raises(InvalidCiphertext):
+            _hop(second, _sealed(PartialSum(1, (wrong,)).to_bytes(TERMS)))
+    with pytest.raises(BrokenHop):
+        _hop(second, _sealed(b"anything"))
