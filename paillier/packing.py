@@ -86,6 +86,8 @@ class Packing:
     def pack(self, values: Sequence[float]) -> list[int]:
         """Plaintexts of one party's vector, every number rounded to the nearest multiple of 2^-fraction_bits.
 
+        Whole numbers of any size are taken as they are.
+
         Raises:
             RangeError: another length, NaN, infinity, or a magnitude above the bound; nothing is encoded.
         """
@@ -105,7 +107,11 @@ class Packing:
         Raises:
             RangeError: not the sum of at most `parties` packed vectors; no number of it is given out.
         """
-        return [float(Fraction(level, 1 << self.fraction_bits)) for level in self.levels(plaintexts)]
+        return self.reals(self.levels(plaintexts))
+
+    def reals(self, levels: Sequence[int]) -> list[float]:
+        """What multiples of 2^-fraction_bits stand for."""
+        return [float(Fraction(level, 1 << self.fraction_bits)) for level in levels]
 
     def levels(self, plaintexts: Sequence[int]) -> list[int]:
         """The summed vector in multiples of 2^-fraction_bits, exact; raises as `unpack`."""
@@ -136,9 +142,10 @@ class Packing:
             raise Refused(f"the ring's packing is refused: {error}") from error
 
     def _level(self, value: float) -> int:
-        if not math.isfinite(value):
+        if not isinstance(value, int) and not math.isfinite(value):
             raise RangeError("the vector holds NaN or an infinity; nothing was encrypted, check the training")
-        level = round(Fraction(float(value)) * (1 << self.fraction_bits))
+        exact = Fraction(value if isinstance(value, int) else float(value))
+        level = round(exact * (1 << self.fraction_bits))
         if abs(level) > self.largest:
             raise RangeError(
                 f"the vector holds a number beyond the bound of {self.bound}; nothing was encrypted, clip it "

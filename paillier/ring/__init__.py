@@ -1,6 +1,8 @@
 """The ring: each hospital adds its vector under the key holder's public key, and only the total comes back.
 
     key holder                                          hospital i of n, n >= 3
+    RollCall, once                          ->
+                                            <-  Present: its number in the roster, signed
     Invitation | Restart (terms)            ->
                                             <-  Joined: fresh X25519 key, commitment to a nonce, signed
     RingProposed (everybody's Joined)       ->
@@ -8,6 +10,8 @@
     HopRequested (all nonces, sealed hop)   ->  one hospital after the other, in the order that the nonces give
                                             <-  HopSealed to the next hospital; the last one: SumHanded, signed
     decrypts the sum
+
+The terms name members, key, packing and the digest of what the vectors are made of, so all are shown the same model.
 
 Every message passes through the key holder, who has the private key; so what one hospital hands to the next is sealed
 to it (X25519, HKDF, AES-256-GCM), and session, server round, place, sender, recipient and the digest of the whole ring
@@ -29,8 +33,8 @@ What it does not withstand:
   whatever the key holder publishes. The random order makes it luck who the neighbours are, no more.
 * A hospital that adds anything: another vector, or one as large as all slots, unseen as long as the total stays within
   the bound of the packing.
-* A key holder that lies about who dropped, or about the model: two sums over sets that differ by one hospital differ by
-  its vector. It may also refuse to serve at all.
+* A key holder that lies about who dropped, or asks for the same model in two server rounds: two sums over sets that
+  differ by one hospital differ by its vector. It may also refuse to serve at all.
 * Whatever the total itself says. Differential privacy answers that; the ring does not.
 
 Where hospitals might collude with the key holder, masked sums (`secagg`) are the better choice: there a threshold of

@@ -29,6 +29,8 @@ class Terms:
     Attributes:
         session: 32 bytes, never all zero, never used before.
         server_round: which step of learning, 0..2^64 - 1.
+        subject: digest of what the vectors are made of (the model and how to train it), 32 bytes: nobody can be shown
+            another model than the others without its being found out.
         roster: digest of the roster that numbers the members.
         members: their numbers, ascending; 3 to 1024, and no more than the packing has room for.
         public: the key holder's key.
@@ -40,6 +42,7 @@ class Terms:
 
     session: bytes
     server_round: int
+    subject: bytes
     roster: bytes
     members: tuple[int, ...]
     public: PublicKey
@@ -74,7 +77,8 @@ class Terms:
 
     def write(self, writer: Writer) -> Writer:
         """Append all of it."""
-        writer.raw(self.session).number(self.server_round, 8).raw(self.roster).number(len(self.members), 4)
+        writer.raw(self.session).number(self.server_round, 8).raw(self.subject).raw(self.roster)
+        writer.number(len(self.members), 4)
         for member in self.members:
             writer.number(member, 4)
         return self.packing.write(self.public.write(writer))
@@ -82,12 +86,13 @@ class Terms:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """The next terms; raises MalformedMessage, or Refused for a key or packing that is refused."""
-        session, server_round, roster = reader.raw(SESSION_BYTES), reader.number(8), reader.raw(DIGEST_BYTES)
+        session, server_round = reader.raw(SESSION_BYTES), reader.number(8)
+        subject, roster = reader.raw(DIGEST_BYTES), reader.raw(DIGEST_BYTES)
         count = reader.number(4, LEAST_HOSPITALS, MOST_HOSPITALS)
         members = tuple(reader.number(4, 1) for _ in range(count))
         public = PublicKey.read(reader)
         packing = Packing.read(reader, public.bits)
         try:
-            return cls(session, server_round, roster, members, public, packing)
+            return cls(session, server_round, subject, roster, members, public, packing)
         except ParameterError as error:
             raise MalformedMessage(f"the ring's terms are refused: {error}") from error

@@ -39,6 +39,7 @@ from tests.support.streams import stream
 PAIR = pair_of(2048)
 PACKING = Packing(length=4, parties=6, bound=1 << 20, fraction_bits=20, key_bits=2048)
 LENGTH = PACKING.length
+SUBJECT = b"m" * 32
 
 Arrives = Callable[[str, int, bytes], bytes | None]
 Trace = list[tuple[str, int, bytes]]
@@ -140,7 +141,7 @@ class Ring:
         """A new session with all."""
         roster, _ = federation(self.size)
         state, invitation = open_ring(
-            roster, self.hospitals, self.server_round, PAIR.public, PACKING, self.entropy
+            roster, self.hospitals, self.server_round, SUBJECT, PAIR.public, PACKING, self.entropy
         )
         return state, invitation.to_bytes()
 

@@ -159,3 +159,14 @@ def test_packed_vectors_add_up_under_the_cipher() -> None:
     for (plaintext,) in others:
         total = add_plain(pair.public, total, plaintext, quick(3072))
     assert DIABETES.unpack([decrypt(pair, total)]) == [sum(column) for column in zip(*vectors, strict=True)]
+
+
+def test_whole_numbers_of_any_size_are_exact() -> None:
+    """A float would round them."""
+    bound = (2**63 - 1) // 5
+    packing = Packing(length=3, parties=5, bound=bound, fraction_bits=0, key_bits=2048)
+    assert packing.width == 64
+    vector = [bound, -bound, 2**53 + 1]
+    assert packing.levels(packing.pack(vector)) == vector
+    with pytest.raises(RangeError):
+        packing.pack([bound + 1, 0, 0])

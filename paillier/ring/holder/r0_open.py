@@ -4,6 +4,7 @@ Decides: the terms. Refuses to know: deadlines; whoever does not answer in time 
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from paillier.keys import PublicKey
 from paillier.packing import Packing
@@ -19,6 +20,7 @@ def open_ring(
     roster: Roster,
     members: Iterable[int],
     server_round: int,
+    subject: bytes,
     public: PublicKey,
     packing: Packing,
     entropy: Entropy,
@@ -29,6 +31,7 @@ def open_ring(
         roster: the federation's.
         members: numbers of at least three who are not revoked.
         server_round: which step of learning.
+        subject: digest of what the vectors are made of, 32 bytes.
         public: the key holder's.
         packing: of every vector.
         entropy: source of the session's identifier.
@@ -40,7 +43,7 @@ def open_ring(
     chosen = tuple(sorted(members))
     for member in chosen:
         roster.member(member)
-    terms = Terms(entropy(SESSION_BYTES), server_round, roster.digest, chosen, public, packing)
+    terms = Terms(entropy(SESSION_BYTES), server_round, subject, roster.digest, chosen, public, packing)
     return AwaitingJoins(terms, roster), Invitation(terms)
 
 
@@ -62,5 +65,5 @@ def restart(state: Waiting, dropped: Iterable[int], entropy: Entropy) -> tuple[A
     left = tuple(member for member in old.members if member not in skipped)
     if len(left) < LEAST_HOSPITALS:
         raise CohortTooSmall("are left in the ring", len(left), LEAST_HOSPITALS)
-    terms = Terms(entropy(SESSION_BYTES), old.server_round, old.roster, left, old.public, old.packing)
+    terms = replace(old, session=entropy(SESSION_BYTES), members=left)
     return AwaitingJoins(terms, state.roster), Restart(terms, old.session, skipped)

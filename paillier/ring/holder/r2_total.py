@@ -13,7 +13,12 @@ from secagg.primitives import is_signed, same
 
 
 def finish(state: Circulating, reply: SumHanded, private: PrivateKey) -> list[float]:
-    """The sum of all hospitals' vectors, each number a multiple of 2^-fraction_bits.
+    """The sum of all hospitals' vectors as floats; raises as `finish_exactly`."""
+    return state.terms.packing.reals(finish_exactly(state, reply, private))
+
+
+def finish_exactly(state: Circulating, reply: SumHanded, private: PrivateKey) -> list[int]:
+    """The sum of all hospitals' vectors in multiples of 2^-fraction_bits.
 
     Args:
         state: consumed.
@@ -36,4 +41,4 @@ def finish(state: Circulating, reply: SumHanded, private: PrivateKey) -> list[fl
         raise NotAuthentic(
             f"the sum is not signed by member {state.turn} of the roster, the last of this ring; it was dropped"
         )
-    return terms.packing.unpack([decrypt(private, each) for each in reply.sums])
+    return terms.packing.levels([decrypt(private, each) for each in reply.sums])

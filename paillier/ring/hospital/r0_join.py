@@ -4,6 +4,8 @@ Decides: which terms this hospital serves. Nothing of its data is touched here.
 Refuses to know: who else will join; that comes with the proposal.
 """
 
+from dataclasses import replace
+
 from paillier.errors import ForeignKey
 from paillier.ring.circle import commitment, joining
 from paillier.ring.hospital.states import AwaitingRing, Waiting
@@ -55,12 +57,8 @@ def rejoin(
             "the restart is not of the session this hospital is in; the key holder must invite anew"
         )
     left = tuple(member for member in old.members if member not in restart.skipped)
-    kept = (new.server_round, new.roster, new.public, new.packing)
-    if (
-        left == old.members
-        or new.members != left
-        or kept != (old.server_round, old.roster, old.public, old.packing)
-    ):
+    kept = replace(new, session=old.session, members=old.members)
+    if left == old.members or new.members != left or kept != old:
         raise SuspectServer(
             "a restart changes the session and skips whoever dropped, and this one changes more; nothing was added"
         )

@@ -12,7 +12,7 @@ from secagg.primitives import BadKey, KeyPair
 from tests.paillier.hospitals import PACKING, PAIR
 from tests.support.streams import stream
 
-TERMS = Terms(b"s" * 32, 7, b"r" * 32, (2, 3, 5, 8), PAIR.public, PACKING)
+TERMS = Terms(b"s" * 32, 7, b"m" * 32, b"r" * 32, (2, 3, 5, 8), PAIR.public, PACKING)
 CONTEXT = b"c" * 32
 NONCES = {member: bytes([member]) * 32 for member in TERMS.members}
 

@@ -13,7 +13,7 @@ from secagg.errors import ChorusError, MalformedMessage, Refused
 from tests.paillier.hospitals import PACKING, PAIR
 from tests.paillier.made import pair_of, small_pair
 
-TERMS = Terms(b"s" * 32, 7, b"r" * 32, (2, 3, 5, 8), PAIR.public, PACKING)
+TERMS = Terms(b"s" * 32, 7, b"m" * 32, b"r" * 32, (2, 3, 5, 8), PAIR.public, PACKING)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_everything_in_the_terms_enters_their_digest() -> None:
     wide = Packing(4, 6, 1 << 20, 20, 3072)
     variants = [
         TERMS, replace(TERMS, session=b"t" * 32), replace(TERMS, server_round=8), replace(TERMS, roster=b"q" * 32),
+        replace(TERMS, subject=b"n" * 32),
         replace(TERMS, members=(2, 3, 5)), replace(TERMS, members=(2, 3, 5, 9)),
         replace(TERMS, public=pair_of(3072).public, packing=wide), replace(TERMS, packing=replace(PACKING, length=5)),
         replace(TERMS, packing=replace(PACKING, parties=7)), replace(TERMS, packing=replace(PACKING, bound=7)),
@@ -50,14 +51,14 @@ def test_terms_survive_their_bytes_and_no_other_length_is_one() -> None:
             Invitation.from_bytes(other)
 
 
-@pytest.mark.parametrize(("at", "value"), [(74, 0), (77, 2), (78, 1), (2, 0)])
+@pytest.mark.parametrize(("at", "value"), [(106, 0), (109, 2), (110, 1), (2, 0)])
 def test_bytes_that_make_no_ring_are_refused(at: int, value: int) -> None:
     data = bytearray(Invitation(TERMS).to_bytes())
     if at == 2:
         data[2:34] = bytes(32)
     data[at] = value
-    if (at, value) == (74, 0):
-        data[74:78] = (1 << 31).to_bytes(4, "big")  # members without end
+    if (at, value) == (106, 0):
+        data[106:110] = (1 << 31).to_bytes(4, "big")  # members without end
     with pytest.raises(ChorusError) as caught:
         Invitation.from_bytes(bytes(data))
     assert caught.value.code == "FORMAT"

@@ -15,12 +15,12 @@ from paillier.ring.messages import HopSealed, Joined, Revealed
 from secagg.errors import CohortTooSmall, NotAuthentic, OutOfTurn
 from secagg.roster import Roster
 from secagg.signatory import Signatory
-from tests.paillier.hospitals import PACKING, PAIR, federation
+from tests.paillier.hospitals import PACKING, PAIR, SUBJECT, federation
 from tests.support.streams import stream
 
 ROSTER, KEYS = federation(4)
 PLACES = {number: Signatory.of(ROSTER, key) for number, key in enumerate(KEYS, start=1)}
-STATE, INVITATION = open_ring(ROSTER, [4, 2, 1, 3], 7, PAIR.public, PACKING, stream(1))
+STATE, INVITATION = open_ring(ROSTER, [4, 2, 1, 3], 7, SUBJECT, PAIR.public, PACKING, stream(1))
 TERMS = STATE.terms
 JOINED = {who: join(INVITATION, place, PAIR.public.digest, stream(10 + who)) for who, place in PLACES.items()}
 ANSWERS = {who: answer for who, (_, answer) in JOINED.items()}
@@ -30,26 +30,29 @@ NONCES = {who: reveal(state, PROPOSED, PLACES[who])[1] for who, (state, _) in JO
 
 def test_members_are_invited_in_ascending_order_to_a_session_of_their_own() -> None:
     assert TERMS.members == (1, 2, 3, 4)
-    assert open_ring(ROSTER, [1, 2, 3], 7, PAIR.public, PACKING, stream(2))[0].terms.session != TERMS.session
+    assert (
+        open_ring(ROSTER, [1, 2, 3], 7, SUBJECT, PAIR.public, PACKING, stream(2))[0].terms.session
+        != TERMS.session
+    )
 
 
 @pytest.mark.parametrize("members", [[], [1, 2], [1, 2, 2], [1, 1, 2, 3]])
 def test_fewer_than_three_or_one_twice_make_no_ring(members: list[int]) -> None:
     with pytest.raises(ParameterError):
-        open_ring(ROSTER, members, 7, PAIR.public, PACKING, stream(1))
+        open_ring(ROSTER, members, 7, SUBJECT, PAIR.public, PACKING, stream(1))
 
 
 def test_strangers_and_revoked_members_are_not_invited() -> None:
     with pytest.raises(NotAuthentic):
-        open_ring(ROSTER, [1, 2, 5], 7, PAIR.public, PACKING, stream(1))
+        open_ring(ROSTER, [1, 2, 5], 7, SUBJECT, PAIR.public, PACKING, stream(1))
     members = tuple(replace(each, revoked=number == 3) for number, each in enumerate(ROSTER.members, start=1))
     with pytest.raises(NotAuthentic):
-        open_ring(Roster("ring", 2, 0, members), [1, 2, 3, 4], 7, PAIR.public, PACKING, stream(1))
+        open_ring(Roster("ring", 2, 0, members), [1, 2, 3, 4], 7, SUBJECT, PAIR.public, PACKING, stream(1))
 
 
 def test_a_packing_for_fewer_than_are_invited_makes_no_ring() -> None:
     with pytest.raises(ParameterError):
-        open_ring(ROSTER, [1, 2, 3, 4], 7, PAIR.public, Packing(4, 3, 1, 1, 2048), stream(1))
+        open_ring(ROSTER, [1, 2, 3, 4], 7, SUBJECT, PAIR.public, Packing(4, 3, 1, 1, 2048), stream(1))
 
 
 BAD_JOINS: dict[str, Joined] = {

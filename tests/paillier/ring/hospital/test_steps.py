@@ -29,13 +29,13 @@ from secagg.errors import Misbehaviour, NotAuthentic, OutOfTurn, RangeError, Sus
 from secagg.primitives import KeyPair, SigningKey, seal
 from secagg.roster import Roster
 from secagg.signatory import Signatory
-from tests.paillier.hospitals import PACKING, PAIR, federation, vector_of
+from tests.paillier.hospitals import PACKING, PAIR, SUBJECT, federation, vector_of
 from tests.paillier.made import pair_of, quick
 from tests.support.streams import stream
 
 ROSTER, KEYS = federation(5)
 PLACES = {number: Signatory.of(ROSTER, key) for number, key in enumerate(KEYS, start=1)}
-TERMS = Terms(b"s" * 32, 7, ROSTER.digest, (1, 2, 3, 4), PAIR.public, PACKING)
+TERMS = Terms(b"s" * 32, 7, SUBJECT, ROSTER.digest, (1, 2, 3, 4), PAIR.public, PACKING)
 PINNED = PAIR.public.digest
 
 
@@ -122,6 +122,7 @@ BAD_RESTARTS: dict[str, Restart] = {
     "this hospital skipped": replace(RESTART, terms=replace(LEFT, members=(2, 3, 4)), skipped=(1,)),
     "a newcomer": replace(RESTART, terms=replace(LEFT, members=(1, 3, 4, 5))),
     "another server round": replace(RESTART, terms=replace(LEFT, server_round=8)),
+    "another subject": replace(RESTART, terms=replace(LEFT, subject=b"n" * 32)),
     "another packing": replace(RESTART, terms=replace(LEFT, packing=replace(PACKING, fraction_bits=21))),
     "another roster": replace(RESTART, terms=replace(LEFT, roster=b"q" * 32)),
     "so many skipped that two are left": replace(RESTART, skipped=(2, 3)),
