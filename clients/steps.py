@@ -8,6 +8,7 @@ error (`clients.handlers`).
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flwr.app import Context, RecordDict
@@ -54,8 +55,12 @@ from wire.records import (
     model_digest,
     unpack_arrays,
 )
-from wire.rounds import ProtocolRound
+from wire.rounds import ProtocolRound, Trip
 from wire.settings import Assignment
+
+if TYPE_CHECKING:
+    from clients.policy import Policy
+    from clients.work import Node
 
 
 def advertise(content: RecordDict, context: Context, server_round: int) -> bytes:
@@ -89,15 +94,9 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
         config_digest(content.config_records[CONFIG_KEY]),
     )
     state, reply = share_step(_parse_keys(kept), cohort, *digests, os.urandom, signatory)
-    from clients.spending import place_of
-    from clients.work import Node, work  # torch: this trip only
+    from clients.work import work  # torch: this trip only
 
-    simulated = is_simulated(context)
-    node = Node(
-        str(context.node_config.get("data-path", "")), *partition_of(context), simulated, str(context.run_id),
-        place_of(context.run_config, context.node_config, simulated), policy,
-        kept_state.layout_of(context.state), str(context.node_config.get("device", "")),
-    )  # fmt: skip
+    node = node_of(context, policy)
     done = work(arrays, assignment, node, cohort.session.params, cohort.session.server_round)
     kept_state.keep_layout(context.state, done.layout)
     kept_state.begin_round(context.state, server_round)
@@ -110,6 +109,19 @@ def share(content: RecordDict, context: Context, server_round: int) -> bytes:
     vector = pending.keep(done.vector.tensor.tobytes() + done.vector.scalars.tobytes(), context.node_id)
     kept_state.put(context.state, ProtocolRound.MASKED_INPUT, state.to_bytes(), vector)
     return reply.to_bytes()
+
+
+def node_of(context: Context, policy: "Policy") -> "Node":
+    """What the node says about its place; imports torch."""
+    from clients.spending import place_of
+    from clients.work import Node
+
+    simulated = is_simulated(context)
+    return Node(
+        str(context.node_config.get("data-path", "")), *partition_of(context), simulated, str(context.run_id),
+        place_of(context.run_config, context.node_config, simulated), policy,
+        kept_state.layout_of(context.state), str(context.node_config.get("device", "")),
+    )  # fmt: skip
 
 
 def mask(content: RecordDict, context: Context, server_round: int) -> bytes:
@@ -153,9 +165,14 @@ def reveal(content: RecordDict, context: Context, server_round: int) -> bytes:
 
 
 def witness_refusal(
-    content: RecordDict, context: Context, protocol_round: ProtocolRound, code: str, sentence: str
+    content: RecordDict, context: Context, protocol_round: Trip, code: str, sentence: str
 ) -> None:
-    """Put on record why the client left; not where its identity is what fails, for no line could be signed."""
+    """Put on record why the client left; not where its identity is what fails, for no line could be signed.
+
+    A transcript knows no steps of the ring.
+    """
+    if not isinstance(protocol_round, ProtocolRound):
+        return
     with suppress(ChorusError):
         witness = Witness.of(context, signatory_of(context))
         if witness.path is None:

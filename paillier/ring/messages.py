@@ -15,6 +15,7 @@ from secagg.encoding import Reader, Writer
 from secagg.primitives import DIGEST_BYTES, KEY_BYTES, SIGNATURE_BYTES, TAG_BYTES, digest
 
 NONCE_BYTES: Final = 32
+_TAG_RESTART = 0x61
 _COUNT_BYTES = 4
 
 
@@ -53,7 +54,7 @@ class Restart:
 
     def to_bytes(self) -> bytes:
         """Wire form."""
-        writer = Writer(0x61, FORMAT_VERSION).raw(self.failed).number(len(self.skipped), 4)
+        writer = Writer(_TAG_RESTART, FORMAT_VERSION).raw(self.failed).number(len(self.skipped), 4)
         for member in self.skipped:
             writer.number(member, 4)
         return self.terms.write(writer).finish()
@@ -61,12 +62,17 @@ class Restart:
     @classmethod
     def from_bytes(cls, data: object) -> Self:
         """Parse; raises MalformedMessage or Refused."""
-        reader = Reader(data, 0x61, FORMAT_VERSION, "ring restart")
+        reader = Reader(data, _TAG_RESTART, FORMAT_VERSION, "ring restart")
         failed = reader.raw(SESSION_BYTES)
         skipped = tuple(reader.number(4, 1) for _ in range(reader.number(4, 1, MOST_HOSPITALS)))
         terms = Terms.read(reader)
         reader.finish()
         return cls(terms, failed, skipped)
+
+
+def is_restart(message: bytes) -> bool:
+    """Whether a message that asks to join is a restart, by its first byte."""
+    return message[:1] == bytes((_TAG_RESTART,))
 
 
 @dataclass(frozen=True)
