@@ -29,6 +29,7 @@ from app.config import RunConfig
 from app.flower_commands import Flower
 from app.processes import adopt_orphans, descendants, end_descendants
 from app.progress import Tail, devices_line, printable, result_lines
+from app.ring_keys import RING
 from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError, SetupError
 
@@ -184,6 +185,7 @@ def judge(last: Event, status: str, details: str, directory: RunDirectory, confi
 
 def _closing(last: Event, directory: RunDirectory, config: RunConfig) -> list[str]:
     lines = result_lines(last, config.rounds)
+    lines += _table(config, directory)
     if config.privacy == "none":
         lines.append("privacy: no differential privacy; the sum is what it is")
     else:
@@ -198,8 +200,23 @@ def _closing(last: Event, directory: RunDirectory, config: RunConfig) -> list[st
         lines.append(devices)
     where = _near(directory.path)
     lines.append(f"written: {where}/ model.safetensors, metrics.jsonl, events.jsonl, config.toml")
-    lines.append("next: scripts/run -c rounds=20, or see recovery with scripts/run --drop 2@r2:round3")
+    command, moment = ("scripts/run", "2@r2") if config.job != RING else ("scripts/run -c job=ring", "1@hop")
+    more = f"{command} -c rounds={2 * config.rounds}"
+    lines.append(f"next: {more}, or see recovery with {command} --drop {moment}:round3")
     return lines
+
+
+def _table(config: RunConfig, directory: RunDirectory) -> list[str]:
+    """What each hospital of a ring reaches alone."""
+    if config.job != RING:
+        return []
+    from app.ring_table import table_of  # torch: only where needed
+
+    try:
+        table = table_of(config, directory.model)
+    except ChorusError as error:  # the run and its model stand
+        return [f"what a hospital reaches alone cannot be said: {error.line}"]
+    return table.lines if table else []
 
 
 def _follow(

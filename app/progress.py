@@ -59,6 +59,11 @@ class Progress:
         groups = event.get("groups")
         self._several = isinstance(groups, int) and groups > 1
         several = f" in {groups} groups" if self._several else ""
+        if event.get("job") == "ring":
+            return [
+                f"{_text(event, 'task')}, {_text(event, 'strategy')}: {_text(event, 'parameters')} parameters, "
+                f"{_text(event, 'clients')} hospitals in a ring"
+            ]
         return [
             f"{_text(event, 'task')}, {_text(event, 'strategy')}: "
             f"{_text(event, 'parameters')} parameters, "
@@ -68,6 +73,18 @@ class Progress:
 
     def _resumed(self, event: Event) -> list[str]:
         return [*self._started(event), f"continued after server round {_text(event, 'server_round')}"]
+
+    def _key(self, event: Event) -> list[str]:
+        return [
+            f"key of {_text(event, 'bits')} bits; a node expects it with paillier-key = {_text(event, 'digest')}"
+        ]
+
+    def _restarted(self, event: Event) -> list[str]:
+        dropped = _ids(event, "dropped")
+        self._troubles.append(
+            f"the ring starts again without {_few(dropped)}: {_text(event, 'left')} are left"
+        )
+        return []
 
     def _refused_checkpoint(self, event: Event) -> list[str]:
         return [f"not used: {_reason(event)}"]
@@ -102,9 +119,8 @@ class Progress:
 
     def _finished_round(self, event: Event) -> list[str]:
         line = (
-            f"{self._label(event)}  keys {_text(event, 'keys')}  shares {_text(event, 'shares')}"
-            f"  masked {_text(event, 'masked')}  unmasked {_text(event, 'unmasked')}"
-            f"  {self._judged(event)} accuracy {_number(event, 'accuracy')} loss {_number(event, 'loss')}"
+            f"{self._label(event)}  {_counts(event)}"
+            f"  {self._judged(event)} {_quality(event)} loss {_number(event, 'loss')}"
             f"  up {size(event.get('bytes_up'))}  {_seconds(event)}"
         )
         for key, words in (
@@ -153,6 +169,8 @@ _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "run_resumed": Progress._resumed,
     "checkpoint_refused": Progress._refused_checkpoint,
     "checkpoint_failed": Progress._failed_checkpoint,
+    "ring_key": Progress._key,
+    "ring_restarted": Progress._restarted,
     "privacy_planned": Progress._privacy,
     "cohort_ready": Progress._cohort,
     "protocol_round": Progress._protocol_round,
@@ -168,8 +186,11 @@ def result_lines(event: Event, rounds: int) -> list[str]:
     central = ""
     if event.get("central_accuracy") is not None:
         central = f"; on the public test set {_number(event, 'central_accuracy')}"
+    accuracy = f"accuracy {_number(event, 'accuracy')}, "
+    if event.get("accuracy") is None and event.get("loss") is not None:
+        accuracy = ""  # a task without such a metric
     return [
-        f"result: accuracy {_number(event, 'accuracy')}, loss {_number(event, 'loss')} "
+        f"result: {accuracy}loss {_number(event, 'loss')} "
         f"(the clients' own validation data, final model){central}",
         f"{_text(event, 'rounds_aggregated')} of {rounds} rounds aggregated in {_seconds(event)}",
     ]
@@ -214,6 +235,21 @@ def _text(event: Event, key: str) -> str:
 def _number(event: Event, key: str) -> str:
     value = event.get(key)
     return f"{value:.4f}" if isinstance(value, int | float) else "-"
+
+
+def _counts(event: Event) -> str:
+    """How many clients completed what."""
+    steps = ("joined", "revealed", "added") if "added" in event else ("keys", "shares", "masked", "unmasked")
+    return "  ".join(f"{step} {_text(event, step)}" for step in steps)
+
+
+def _quality(event: Event) -> str:
+    """Accuracy, or the first metric of a task that has none."""
+    metrics = event.get("metrics")
+    if event.get("accuracy") is None and isinstance(metrics, dict) and metrics:
+        name, value = next(iter(metrics.items()))
+        return f"{printable(name)} {value:.1f}" if isinstance(value, int | float) else f"{printable(name)} -"
+    return f"accuracy {_number(event, 'accuracy')}"
 
 
 def _seconds(event: Event) -> str:

@@ -31,6 +31,9 @@ class RunKeys(BaseModel):
         populate_by_name=True,
     )
 
+    job: Literal["train", "ring"] = Field(
+        default="train", description="how sums are made: under masks, or around the ring (docs/paillier.md)"
+    )
     task: str = Field(default="digits", description="data and model: a built-in task or a dotted module path")
     strategy: Literal["fedavg", "fedprox", "fedadam", "fedavgm", "fedyogi", "fedadagrad"] = Field(
         default="fedavg", description="Flower strategy that turns the cohort's mean into the next model"
@@ -109,6 +112,12 @@ class RunKeys(BaseModel):
     rounding: Literal["stochastic", "nearest"] = Field(
         default="stochastic",
         description="of an update's coordinate: unbiased, or the same in every run (not with privacy)",
+    )
+    paillier_bits: int = Field(
+        default=3072,
+        ge=2048,
+        le=16384,
+        description="of the key holder's modulus, an even number (job = ring)",
     )
     min_cohort: int = Field(
         default=3, ge=3, le=100_000, description="fewest survivors of a group whose sum is unmasked"

@@ -143,7 +143,9 @@ class Federation:
         """
         members = range(1, HOSPITALS + 1)
         pinned = self.pair.public.digest
-        opened, invited = open_ring(self.roster, members, 1, bytes(32), self.pair.public, self.packing, os.urandom)
+        opened, invited = open_ring(
+            self.roster, members, 1, bytes(32), self.pair.public, self.packing, os.urandom
+        )
         terms, invitation = opened.terms, invited.to_bytes()
         joined = {
             place.number: join(Invitation.from_bytes(invitation), place, pinned, os.urandom)

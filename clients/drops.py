@@ -70,7 +70,9 @@ def vanishes(drops: Iterable[Drop], partition_id: int, protocol_round: str, serv
     """
     moments = RING_STEPS if protocol_round in RING_STEPS else PROTOCOL_ROUNDS
     if protocol_round not in moments:
-        raise ParameterError(f"no protocol round {protocol_round!r}; one of {PROTOCOL_ROUNDS} or {RING_STEPS}")
+        raise ParameterError(
+            f"no protocol round {protocol_round!r}; one of {PROTOCOL_ROUNDS} or {RING_STEPS}"
+        )
     first = 0
     for drop in drops:
         if drop.server_round != server_round:

@@ -116,7 +116,9 @@ def _place(context: Context) -> Signatory:
     """
     signatory = signatory_of(context)
     if signatory is None:
-        raise Refused("this node has no identity, and in the ring everybody signs; give it a place in the roster")
+        raise Refused(
+            "this node has no identity, and in the ring everybody signs; give it a place in the roster"
+        )
     return signatory
 
 
@@ -132,7 +134,9 @@ def _pinned(context: Context, public: PublicKey) -> bytes:
     named = context.node_config.get(NODE_KEY)
     if named:
         if not re.fullmatch("[0-9a-f]{64}", str(named)):
-            raise IdentityUnusable(f"{NODE_KEY} is not 64 hex digits; copy the digest that the key holder names")
+            raise IdentityUnusable(
+                f"{NODE_KEY} is not 64 hex digits; copy the digest that the key holder names"
+            )
         return bytes.fromhex(str(named))
     if not kept_state.pinned_in(context.state):
         kept_state.pin(context.state, public.digest)

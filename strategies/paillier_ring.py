@@ -44,7 +44,9 @@ class RingSettings(Settings):
     def __post_init__(self) -> None:
         """Refuse what the ring would not do."""
         if self.groups != 1 or self.privacy.mode is not PrivacyMode.NONE:
-            raise ParameterError("the ring has neither groups nor differential privacy; use SecureAggregation")
+            raise ParameterError(
+                "the ring has neither groups nor differential privacy; use SecureAggregation"
+            )
         if self.modulus_bits != MODULUS_BITS:
             raise ParameterError(f"the ring's entries have {MODULUS_BITS} bits, not {self.modulus_bits}")
         if not LEAST_HOSPITALS <= self.cohort <= MOST_HOSPITALS:

@@ -74,6 +74,7 @@ class RingDriver(Line):
         course = RingCourse(self, model, config, server_round, purpose)
         ring = _Ring(course, self.private, self._called(course, list(nodes)))
         self._check_left(len(ring.nodes))
+        opening: Invitation | Restart
         state, opening = open_ring(
             self.roster, ring.nodes, server_round, subject_of(model, config), self.private.public, packing,
             os.urandom,
