@@ -3,7 +3,7 @@
 import pytest
 
 from arithmetic.errors import ConfigError, ParameterError
-from clients.drops import PROTOCOL_ROUNDS, Drop, parse_drops, vanishes
+from clients.drops import PROTOCOL_ROUNDS, RING_STEPS, Drop, parse_drops, vanishes
 
 
 def away(text: str, protocol_round: str, server_round: int, clients: int = 10) -> list[int]:
@@ -25,7 +25,8 @@ def test_reading_and_writing_are_inverse(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "2@r3:round1",
+        "2@r5:round1",
+        "2@hops:round1",
         "0@r2:round1",
         "-1@r2:round1",
         "2@r2:round0",
@@ -54,7 +55,7 @@ def test_bad_specs_are_refused_in_one_line(text: str) -> None:
 
 
 def test_the_first_clients_vanish_and_stay_away_for_the_rest_of_the_server_round() -> None:
-    expected = {"r0": [], "r1": [], "r2": [0, 1], "r4": [0, 1]}
+    expected = {"r0": [], "r1": [], "r2": [0, 1], "r3": [0, 1], "r4": [0, 1]}
     assert {p: away("2@r2:round3", p, 3) for p in PROTOCOL_ROUNDS} == expected
     for other in (1, 2, 4):
         assert all(away("2@r2:round3", p, other) == [] for p in PROTOCOL_ROUNDS)
@@ -73,5 +74,13 @@ def test_more_drops_than_clients_takes_them_all() -> None:
 
 
 def test_an_unknown_protocol_round_is_an_error() -> None:
-    with pytest.raises(ParameterError, match="r3"):
-        vanishes(parse_drops("1@r1:round1"), 0, "r3", 1)
+    with pytest.raises(ParameterError, match="r5"):
+        vanishes(parse_drops("1@r1:round1"), 0, "r5", 1)
+
+
+def test_the_rings_moments_are_its_own() -> None:
+    assert {step: away("1@reveal:round1", step, 1) for step in RING_STEPS} == {
+        "join": [], "reveal": [0], "hop": [0],
+    }  # fmt: skip
+    assert all(away("1@hop:round1", moment, 1) == [] for moment in PROTOCOL_ROUNDS)
+    assert all(away("1@r1:round1", step, 1) == [] for step in RING_STEPS)

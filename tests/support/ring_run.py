@@ -19,7 +19,7 @@ from wire.rounds import RingStep
 PAIR = pair_of(2048)
 QUICK: dict[str, Any] = {
     **DEFAULTS, "job": "ring", "rounds": 1, "paillier-bits": 2048, "device": "cpu", "poll-interval": 0.01,
-    "round-deadline": 0.5, "training-deadline": 60.0, "validation-fraction": 0.2,
+    "round-deadline": 0.5, "training-deadline": 0.5, "validation-fraction": 0.2, "cohort-deadline": 0.2,
 }  # fmt: skip
 
 
