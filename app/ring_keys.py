@@ -31,8 +31,6 @@ def check_ring(config: "RunKeys") -> None:
         ConfigError: one line that names the key.
     """
     if config.job != RING:
-        if config.paillier_bits != type(config).model_fields["paillier_bits"].default:
-            raise ConfigError(f"paillier-bits = {config.paillier_bits} does nothing with job = {config.job}")
         return
     for name in _UNUSED:
         value = getattr(config, name)

@@ -194,7 +194,7 @@ def test_tasks() -> None:
 
 
 def test_a_bad_drop_is_refused_when_the_configuration_is_read() -> None:
-    assert "2@r2:round3" in refusal({"drop": "2@r3:round1"})
+    assert "2@r2:round3" in refusal({"drop": "2@r5:round1"})
 
 
 @pytest.mark.parametrize(

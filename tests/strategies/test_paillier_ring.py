@@ -33,7 +33,7 @@ def masked_trial(overrides: dict[str, Any] | None = None) -> Trial:
     """The same run under masks."""
     return Trial(
         QUICK
-        | {"job": "train", "modulus-bits": 64, "paillier-bits": 3072, "threshold": 3}
+        | {"job": "train", "modulus-bits": 64, "threshold": 3}
         | (overrides or {})
     )
 
@@ -327,9 +327,13 @@ def test_one_who_stays_away_comes_back_in_the_next_server_round(tmp_path: Path) 
 ])  # fmt: skip
 def test_what_the_ring_cannot_do_is_refused(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
     trial = ring_trial(tmp_path)
+    settings = ring_settings(trial.settings)
+
+    def make() -> PaillierRing:
+        return PaillierRing(trial.inner, trial.spec, replace(settings, **changed), private=PAIR)
+
     with pytest.raises(ParameterError, match=said):
-        settings = replace(ring_settings(trial.settings), **changed)
-        PaillierRing(trial.inner, trial.spec, settings, private=PAIR)
+        make()
 
 
 def test_a_run_without_any_sum_says_why(tmp_path: Path) -> None:

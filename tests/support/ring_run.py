@@ -1,4 +1,4 @@
-"""A run around the ring in this process: identities in a folder, PaillierRing and the real ClientApp over `LocalGrid`."""
+"""A run around the ring in this process: identities in a folder, the real strategy and ClientApp over `LocalGrid`."""
 
 from collections.abc import Callable
 from pathlib import Path
