@@ -43,20 +43,20 @@ def _errors(panel: Axes, compared: "Compared") -> None:
         table.together,
         color=_MASKS,
         linewidth=2.5,
-        linestyle=(0, (3, 3)),
+        linestyle=(0, (2, 2)),
         label="together, under masks: the same",
     )
     labels = [f"hospital {at}\n{count} patients" for at, count in zip(places, table.patients, strict=True)]
     panel.set_xticks(list(places), labels)
-    panel.set_ylim(0, max(table.alone) * 1.35)
+    panel.set_ylim(0, max(table.alone) * 1.4)
     panel.set_ylabel(f"{table.figure} on 50 public test patients")
     worst = max(table.alone) / table.together
     panel.set_title(f"Together: {table.together:,.0f}; alone up to {worst:.1f} times as much", loc="left")
-    panel.legend(loc="upper left", ncols=3, fontsize=8)
+    panel.legend(loc="upper left", ncols=2, fontsize=8)
 
 
 def _times(panel: Axes, compared: "Compared") -> None:
-    groups = {"a server round, simulated": compared.rounds, "the sum alone, all sides": compared.sums}
+    groups = {"a server round,\nsimulated": compared.rounds, "the sum alone,\nall sides": compared.sums}
     for shift, way, colour in ((-0.2, "ring", _RING), (0.2, "masks", _MASKS)):
         bars = panel.bar(
             [place + shift for place in range(len(groups))], [times[way] for times in groups.values()], width=0.36,
@@ -68,5 +68,5 @@ def _times(panel: Axes, compared: "Compared") -> None:
     panel.set_ylim(top=max(compared.rounds.values()) * 6)
     panel.set_ylabel("seconds")
     slower = compared.rounds["ring"] / compared.rounds["masks"]
-    panel.set_title(f"A round of the ring takes {slower:.1f} times as long", loc="left")
+    panel.set_title(f"The ring takes {slower:.1f} times as long", loc="left")
     panel.legend(loc="upper right", fontsize=8)
