@@ -137,7 +137,7 @@ class Policy:
             self._refuse("adversary", what, "sum under masks (job = train)")
         what = f"the ring would open a sum of {hospitals} hospitals"
         self._at_least("min-cohort", hospitals, what, "let more hospitals take part")
-        for key, least in (("min-threshold", 2), ("tolerated-colluders", 0)):
+        for key, least in (("min-threshold", 1), ("tolerated-colluders", 0)):
             what = "one neighbour and the key holder of a ring learn a hospital's vector"
             self._at_least(key, least, what, "sum under masks (job = train)")
 

@@ -130,7 +130,7 @@ def policy(text: str) -> Callable[[Trial, Path], None]:
     [
         ('adversary = "active"\n', "does not hold against a server that lies about who dropped"),
         ("min-cohort = 6\n", "the ring would open a sum of 5 hospitals"),
-        ("min-threshold = 3\n", "one neighbour and the key holder of a ring learn a hospital's vector"),
+        ("min-threshold = 2\n", "one neighbour and the key holder of a ring learn a hospital's vector"),
         ("tolerated-colluders = 1\n", "one neighbour and the key holder of a ring learn a hospital's vector"),
         ("min-colluders = 1\n", "the run has no differential privacy"),
         ('tasks = ["digits"]\n', "the task of the run is 'diabetes'"),

@@ -31,11 +31,7 @@ Change = Callable[[Message], Message | None]
 
 def masked_trial(overrides: dict[str, Any] | None = None) -> Trial:
     """The same run under masks."""
-    return Trial(
-        QUICK
-        | {"job": "train", "modulus-bits": 64, "threshold": 3}
-        | (overrides or {})
-    )
+    return Trial(QUICK | {"job": "train", "modulus-bits": 64, "threshold": 3} | (overrides or {}))
 
 
 def numbers(record: ArrayRecord) -> list[list[float]]:
