@@ -36,7 +36,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack
 @pytest.fixture(scope="module")
 def events(deployment: tuple[Stack, str]) -> list[dict[str, Any]]:
     """What a run of two server rounds wrote."""
-    return _run(deployment, f'job="ring" paillier-bits=2048 rounds=2 {TASK}', "ring")
+    return _run(deployment, f'job="ring" paillier-bits=2048 rounds=2 round-deadline=120.0 {TASK}', "ring")
 
 
 def _run(deployment: tuple[Stack, str], settings: str, name: str) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def test_two_server_rounds_go_around(events: list[dict[str, Any]]) -> None:
 def test_masks_give_the_same_weights_on_the_same_nodes(
     deployment: tuple[Stack, str], events: list[dict[str, Any]]
 ) -> None:
-    _run(deployment, f"modulus-bits=64 rounds=2 {TASK}", "masks")
+    _run(deployment, f"modulus-bits=64 rounds=2 round-deadline=120.0 {TASK}", "masks")
     ring, masks = (_weights(deployment[0], name) for name in ("ring", "masks"))
     assert sum(map(len, ring.values())) == 11
     assert all(any(part) for part in ring.values())
