@@ -9,15 +9,15 @@ LOADING = time.time()
 
 from app import client_app  # noqa: E402 - imports are what is timed
 from bench.plain.stopwatch import TimedClientApp, timed  # noqa: E402
-from clients import handlers  # noqa: E402
+from clients import steps  # noqa: E402
 from wire.rounds import ProtocolRound  # noqa: E402
 
 _watched: set[str] = set()
 
 
 def _watch_steps() -> None:
-    for name in ("advertise_step", "share_step", "mask_step", "reveal_step"):
-        setattr(handlers, name, timed("crypto", getattr(handlers, name)))
+    for name in ("advertise_step", "share_step", "mask_step", "sign_step", "reveal_step"):
+        setattr(steps, name, timed("crypto", getattr(steps, name)))
 
 
 def prepare(action: str) -> None:

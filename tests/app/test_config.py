@@ -197,6 +197,11 @@ def test_a_bad_drop_is_refused_when_the_configuration_is_read() -> None:
     assert "2@r2:round3" in refusal({"drop": "2@r5:round1"})
 
 
+def test_a_drop_at_r3_needs_a_session_that_has_one() -> None:
+    assert "adversary = active" in refusal({"drop": "2@r3:round1"})
+    assert RunConfig.parse({"drop": "2@r3:round1", "adversary": "active"}).drop == "2@r3:round1"
+
+
 @pytest.mark.parametrize(
     ("mapping", "words"),
     [

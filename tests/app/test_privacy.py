@@ -23,6 +23,7 @@ from privacy.ledger import Ledger
 from privacy.mechanisms import Budget, GaussianRelease, Mechanism, PoissonGaussian
 from privacy.terms import PrivacyMode, PrivacyTerms
 from secagg.params import SecAggParams
+from strategies.chronicle import Chronicle
 from tests.support.launched import ROOT, run
 from tests.support.private_run import PRIVATE, ledger_path, private_trial
 from wire.noise import sum_plan, within_norm_plan
@@ -216,7 +217,7 @@ def test_noise_has_room(mode: str, bits: int) -> None:
 def test_73_integer_buffers_do_not_start(mode: str) -> None:
     found = asked(mode, task="tests.support.tiny_task")
     with pytest.raises(ConfigError, match="GroupNorm, not BatchNorm"):
-        server_app._train(None, found, None)  # type: ignore[arg-type]
+        server_app._train(None, found, None, Chronicle())  # type: ignore[arg-type]
 
 
 # ---- sentences

@@ -40,7 +40,10 @@ def bits(model: dict[str, Any]) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param(name, marks=() if name == "fedadam" else pytest.mark.nightly) for name in STRATEGIES],
+)
 def test_stopped_after_any_server_round_and_resumed_the_final_model_is_bit_identical(
     strategy: str, tmp_path: Path
 ) -> None:

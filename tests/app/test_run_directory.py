@@ -94,7 +94,7 @@ def test_finished_rounds_are_metrics_as_well(directory: RunDirectory) -> None:
         {1: {2**70: 1}},
         ({"x"}, b"key"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__ if " at 0x" in repr(value) else repr(value),
 )
 def test_what_a_secret_looks_like_is_refused_and_nothing_is_written(
     directory: RunDirectory, secret: object

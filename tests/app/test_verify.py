@@ -191,7 +191,9 @@ def test_a_real_run_is_proved_and_one_edited_digit_is_not(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whose", ["server", "node-1", "node-4"])
+@pytest.mark.parametrize(
+    "whose", ["node-1", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("server", "node-4"))]
+)
 def test_an_unsigned_file_chained_anew_contradicts_the_others(told: ToldRun, whose: str) -> None:
     """Every field of every line, with exactly the exceptions that the page names."""
     path, unseen = told.folder / f"{whose}.jsonl", set()

@@ -415,7 +415,7 @@ def test_the_refusal_of_the_page_is_the_one_of_its_example() -> None:
     with pytest.raises(PolicyRefused) as caught:
         example.check_session(dataclasses.replace(PARAMS, min_survivors=3))
     assert f"\n    {caught.value.line}\n" in text
-    example.check_session(PARAMS)
+    example.check_session(dataclasses.replace(PARAMS, colluders=1))
     example.check_terms(TERMS[PrivacyMode.DISTRIBUTED])
     example.check_model(*measured(load_task("digits").model(0)))
     assert example.budget is not None

@@ -1,5 +1,6 @@
 """The policy's file: whatever is not exactly a policy is refused, and lines are counted right."""
 
+import hashlib
 import math
 import os
 import tomllib
@@ -73,7 +74,9 @@ def test_the_keys_are_these() -> None:
 
 def test_an_empty_file_is_the_empty_policy() -> None:
     for text in ("", "\n\n", "# nothing\r\n"):
-        assert Policy.parse(text) == Policy()
+        empty = Policy.parse(text)
+        assert (empty.keys, empty.lines, empty.source) == (Policy().keys, {}, "")
+        assert empty.digest == hashlib.sha256(text.encode()).hexdigest()
     assert Policy().budget is None
 
 

@@ -86,7 +86,15 @@ class Cell:
             case Killed.TWO_CLIENT_APPS:
                 return Outcome.REFUSED
         # Once the masked inputs are in (r2), a client that vanishes is in the sum all the same: three shares do.
-        return Outcome.ALL if self.protocol_round > "r2" else Outcome.OTHERS
+        return Outcome.OTHERS if self.silent("r2") else Outcome.ALL
+
+    def silent(self, protocol_round: str) -> int:
+        """How many of the nodes asked in that protocol round of the same session do not answer."""
+        if self.killed is Killed.NODE_SUPER_EXEC:
+            # The ClientApp at work goes on; no other is started.
+            return int(protocol_round > self.protocol_round)
+        lost = {Killed.CLIENT_APP: 1, Killed.TWO_CLIENT_APPS: 2, Killed.SUPER_NODE: 1}.get(self.killed, 0)
+        return lost if protocol_round >= self.protocol_round else 0
 
     @property
     def rounds(self) -> int:

@@ -9,6 +9,7 @@ Refuses to know: what is wrong and what is right (`verdict`).
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -168,6 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--save", action="store_true", help="keep the results in bench/results/faults.json")
     options = parser.parse_args(arguments)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that a stopped command leaves no process behind
     mismatches = 0
     with known_tree() as tree:
         for name in options.only or known:

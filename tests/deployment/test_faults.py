@@ -47,11 +47,16 @@ def test_no_other_sum_passes_for_the_exact_one() -> None:
 
 @pytest.mark.deployment
 @pytest.mark.slow
-def test_a_superlink_killed_and_back_in_15_s_loses_no_round(tree: Path, tmp_path: Path) -> None:
-    """Killed in r1, and in r2 of the same session again: everybody is in the exact sum."""
+@pytest.mark.parametrize(
+    "rounds", [("r2",), pytest.param(("r1", "r2"), marks=pytest.mark.nightly)], ids="-".join
+)
+def test_a_superlink_killed_and_back_in_15_s_loses_no_round(
+    rounds: tuple[str, ...], tree: Path, tmp_path: Path
+) -> None:
+    """Killed in r2, nightly in r1 of the same session as well: everybody is in the exact sum."""
     with running(Stack(tmp_path, NODES)) as stack:
         run = stack.submit(tree, settings(1))
-        for protocol_round in ("r1", "r2"):
+        for protocol_round in rounds:
             last = Cell(Killed.SUPER_LINK, protocol_round, again=True)
             strike(last, stack, run)
         found = judge(last, stack, run, time.monotonic())

@@ -104,6 +104,7 @@ def test_every_dropout_pattern_of_an_active_session(size: int, threshold: int) -
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("threshold", [3, 4, 5])
 def test_every_dropout_pattern_of_an_active_session_of_five_clients(threshold: int) -> None:
     check_every_pattern(5, threshold, ACTIVE)

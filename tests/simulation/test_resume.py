@@ -123,6 +123,7 @@ def test_with_everything_killed_the_model_is_that_of_an_undisturbed_run(
     assert refused.stderr.startswith(f"CONFIG: run {directory.name} has finished its 8 server rounds")
 
 
+@pytest.mark.nightly
 def test_with_the_server_killed_the_launcher_says_how_to_go_on(undisturbed: Finished, tmp_path: Path) -> None:
     victim = Victim(tmp_path)
     try:
@@ -140,6 +141,7 @@ def test_with_the_server_killed_the_launcher_says_how_to_go_on(undisturbed: Fini
     assert bits(victim.directory) == bits(undisturbed.directory)
 
 
+@pytest.mark.nightly
 def test_interrupted_it_says_how_to_go_on_and_may_have_more_rounds(tmp_path: Path) -> None:
     victim = Victim(tmp_path)
     try:
