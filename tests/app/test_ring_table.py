@@ -57,6 +57,10 @@ def test_a_task_without_a_test_set_has_no_table(tmp_path: Path) -> None:
     assert table_of(config, path) is None
 
 
+def test_a_table_that_takes_too_long_is_cut(tmp_path: Path) -> None:
+    assert table_of(CONFIG, saved(tmp_path, 0.0), longest=-1.0) is None
+
+
 def test_its_lines_stand_in_columns() -> None:
     lines = Table("mse", (12, 100), (5663.2, 6543.1), 2773.4).lines
     assert lines == [
