@@ -111,7 +111,7 @@ class Link:
                 probe.give_up()
                 raise LinkLost(
                     f"the SuperLink has not answered for {self._longest:g} s, so the run ends; nothing more was "
-                    "released. Start the SuperLink again on its database, then the run"
+                    "released. Start the SuperLink again on its database, then resume the run (docs/resume.md)"
                 )
         probe.give_up()
         if told:

@@ -15,7 +15,7 @@ from arithmetic.errors import ParameterError
 from arithmetic.residues import to_signed
 from clients import steps
 from secagg.masks import Residues
-from strategies import session
+from strategies import course, session
 from strategies.course import SessionReport
 from strategies.errors import CohortIncomplete, LinkLost, NothingAggregated, StrategyNotSupported
 from strategies.secure_aggregation import SecureAggregation
@@ -463,7 +463,7 @@ def test_a_lost_superlink_ends_the_run_and_not_only_the_round(
         raise LinkLost("gone")
         yield
 
-    monkeypatch.setattr(session, "exchange", lost)
+    monkeypatch.setattr(course, "exchange", lost)
     with pytest.raises(LinkLost):
         recorded(trial)
     assert len(asked) <= groups

@@ -33,8 +33,7 @@ def test_the_events_of_a_session_in_order() -> None:
     assert trial.session() is not None
     names = [name for name, _ in trial.events]
     assert names == [
-        "cohort_ready", "session_opened", "protocol_round", "cohort_announced", *3 * ["protocol_round"],
-        "round_finished",
+        "cohort_ready", "session_opened", *4 * ["protocol_round"], "round_finished",
     ]  # fmt: skip
     assert [e["protocol_round"] for e in trial.trips(1)] == ["r0", "r1", "r2", "r4"]
     for trip in trial.trips(1):
@@ -193,15 +192,10 @@ def asked(trial: Trial, server_round: int) -> dict[str, int]:
     return {str(e["protocol_round"]): e["asked"] for e in trial.trips(server_round)}
 
 
-def test_an_active_session_has_r3_and_says_who_stands_behind_it(tmp_path: Path) -> None:
+def test_an_active_session_has_r3(tmp_path: Path) -> None:
     trial = active_trial(tmp_path)
     assert trial.session() is not None
     assert asked(trial, 1) == {"r0": 5, "r1": 5, "r2": 5, "r3": 5, "r4": 5}
-    announced = trial.named("cohort_announced")[0]
-    assert len(bytes.fromhex(announced["standing"])) == 32
-    curious = Trial()
-    assert curious.session() is not None
-    assert curious.named("cohort_announced")[0]["standing"] == ""
 
 
 def test_an_active_session_gives_the_same_model_as_a_curious_one(tmp_path: Path) -> None:
@@ -303,5 +297,3 @@ def test_every_group_of_an_active_run_signs_for_itself(tmp_path: Path) -> None:
     assert trial.session() is not None
     signed = [e for e in trial.trips(1) if e["protocol_round"] == R3]
     assert [e["answered"] for e in signed] == [3, 3]
-    standings = {e["standing"] for e in trial.named("cohort_announced")}
-    assert len(standings) == 2

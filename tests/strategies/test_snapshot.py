@@ -135,6 +135,9 @@ def test_started_once_more_it_begins_anew() -> None:
     trial.strategy.restore(snapshots(trial)[2])
     trial.start()
     assert trial.strategy.aggregated == [1, 2]
+    trial.grid = trial_of(
+        "fedavg", rounds=2
+    ).grid  # clients of another Flower run: these have finished both rounds
     trial.start()
     trained = [e["server_round"] for e in trial.named("round_finished") if e["purpose"] == "training"]
     assert trained == [1, 2, 1, 2]  # nothing was left to train after the snapshot

@@ -347,7 +347,8 @@ class Cohort:
         self.collection = shares
         clients = {index: client for client, index in shares.indices.items()}
         for client, message in announced.items():
-            outcome.neighbours[client] = frozenset(clients[index] for index in message.keys) - {client}
+            near = shares.agreement.graph.neighbours(shares.indices[client])
+            outcome.neighbours[client] = frozenset(clients[index] for index in near)
             own = message.keys[shares.indices[client]]
             outcome.public_keys += [own.mask, own.channel]
         self._trip(

@@ -77,13 +77,18 @@ def test_the_last_finished_server_round_outlives_sessions_and_the_wire() -> None
     store = RecordDict()
     assert kept_state.last_round_of(store) == 0
     kept_state.keep_layout(store, b"layout")
-    kept_state.finish_round(store, 3)
+    kept_state.finish_round(store)
+    assert kept_state.last_round_of(store) == 0  # none was begun
+    kept_state.begin_round(store, 3)
+    assert kept_state.last_round_of(store) == 0
+    kept_state.finish_round(store)
     kept_state.put(store, ProtocolRound.SHARE_KEYS, b"state")
     store = recorddict_from_proto(recorddict_to_proto(store))
     kept_state.take(store)
     assert kept_state.last_round_of(store) == 3
     assert kept_state.layout_of(store) == b"layout"
-    kept_state.finish_round(store, 4)
+    kept_state.begin_round(store, 4)
+    kept_state.finish_round(store)
     kept_state.keep_layout(store, b"another")
     assert (kept_state.last_round_of(store), kept_state.layout_of(store)) == (4, b"another")
 
