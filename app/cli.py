@@ -18,6 +18,7 @@ from app.deployment import commands as deployment
 from app.launcher import Event, Request, launch
 from app.progress import Progress
 from app.resuming import continued
+from app.ring_keys import DEFAULTS, RING
 from app.run_directory import RunDirectory
 from arithmetic.errors import ChorusError
 
@@ -146,7 +147,7 @@ def configuration(settings: list[str], drops: list[str]) -> RunConfig:
     specs = [*([overrides["drop"]] if overrides.get("drop") else []), *drops]
     if specs:
         overrides["drop"] = ",".join(specs)
-    config = RunConfig.parse(overrides)
+    config = RunConfig.parse({**(DEFAULTS if overrides.get("job") == RING else {}), **overrides})
     # In full: the run may be continued from another working directory.
     paths = {key: getattr(config, key) for key in ("data_path", "query")}
     full = {key: str(Path(path).expanduser().absolute()) for key, path in paths.items() if path}

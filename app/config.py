@@ -21,9 +21,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from app.job_keys import check_job
+from app.ring_keys import RING, check_ring
 from app.run_keys import RunKeys, kebab
 from arithmetic.errors import ConfigError
-from clients.drops import parse_drops
+from clients.drops import RING_STEPS, parse_drops
 
 _TASK: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _DEVICE: Final = re.compile(r"(auto|cpu|mps|cuda(:(0|[1-9]\d{0,3}))?)\Z", re.ASCII)
@@ -83,9 +84,9 @@ def allowed(key: str) -> str:
     if key == "device":
         return _DEVICES
     if key == "task":
-        return "digits, mnist, digits_hog, mnist_hog, digits_softmax, mnist_softmax or a dotted module path"
+        return "digits, mnist, digits_hog, mnist_hog, digits_softmax, mnist_softmax, diabetes or a dotted module path"
     if key == "drop":
-        return "a comma list of COUNT@r0|r1|r2|r3|r4:roundN"
+        return "a comma list of COUNT@r0|r1|r2|r3|r4:roundN, or COUNT@join|reveal|hop:roundN in the ring"
     field = FIELDS[key]
     if get_origin(field.annotation) is Literal:
         values = [str(value) for value in get_args(field.annotation)]
@@ -207,6 +208,9 @@ def _check_texts(config: RunConfig) -> None:
         if "\x00" in text or "\n" in text:
             raise ConfigError(f"{key} = {_shown(text)} cannot be used; a path has no such character")
     drops = parse_drops(config.drop)
+    other = [drop for drop in drops if (drop.protocol_round in RING_STEPS) != (config.job == RING)]
+    if other:
+        raise ConfigError(f"drop = {other[0]} does nothing with job = {config.job}, which has no such moment")
     if (
         any(drop.protocol_round == "r3" for drop in drops)
         and config.adversary != "active"
@@ -220,6 +224,7 @@ def _check_together(config: RunConfig) -> None:
     size, whole = n // config.groups, f"clients = {n}"
     if config.groups > 1:
         whole += f" in {config.groups} groups"
+    check_ring(config)
     limits = (
         ("groups", config.groups, n // 3, "at most"),
         ("groups-at-once", config.groups_at_once, config.groups, "at most groups ="),

@@ -17,6 +17,7 @@ import tomli_w
 from app import superlink
 from app.accelerators import Workers
 from app.config import RunConfig, defaults
+from app.ring_keys import RING
 from app.run_directory import RunDirectory
 
 
@@ -103,7 +104,7 @@ def _overrides(config: RunConfig, directory: RunDirectory) -> dict[str, str | in
     changed = {key: value for key, value in config.table().items() if value != standard[key]}
     if config.data_path:
         changed["data-path"] = str(Path(config.data_path).expanduser().absolute())
-    if config.adversary == "active" and not config.roster:
+    if (config.adversary == "active" or config.job == RING) and not config.roster:
         from app.simulated_roster import lay_identities  # cryptography: only where needed
 
         changed |= lay_identities(directory.path, config.clients)

@@ -28,8 +28,10 @@ from app.accelerators import Workers, plan
 from app.config import RunConfig
 from app.flower_commands import Flower
 from app.processes import adopt_orphans, descendants, end_descendants
-from app.progress import Tail, devices_line, printable, result_lines
+from app.progress import Tail, printable, result_lines
+from app.ring_keys import RING
 from app.run_directory import RunDirectory
+from app.tallies import devices_line
 from arithmetic.errors import ChorusError, SetupError
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
@@ -191,13 +193,19 @@ def _closing(last: Event, directory: RunDirectory, config: RunConfig) -> list[st
             *_privacy_lines(directory, config),
             _answered(directory),
         ]
-    lines = [*result_lines(last, config.rounds), *_privacy_lines(directory, config)]
+    lines = [
+        *result_lines(last, config.rounds),
+        *_table(config, directory),
+        *_privacy_lines(directory, config),
+    ]
     devices = devices_line(directory.path / "clients")
     if devices:
         lines.append(devices)
     where = _near(directory.path)
     lines.append(f"written: {where}/ model.safetensors, metrics.jsonl, events.jsonl, config.toml")
-    lines.append("next: scripts/run -c rounds=20, or see recovery with scripts/run --drop 2@r2:round3")
+    command, moment = ("scripts/run", "2@r2") if config.job != RING else ("scripts/run -c job=ring", "1@hop")
+    more = f"{command} -c rounds={2 * config.rounds}"
+    lines.append(f"next: {more}, or see recovery with {command} --drop {moment}:round3")
     return lines
 
 
@@ -216,6 +224,19 @@ def _answered(directory: RunDirectory) -> str:
     names = ("answers.json", "answers.png", "events.jsonl", "config.toml")
     there = [name for name in names if (directory.path / name).exists()]
     return f"written: {_near(directory.path)}/ {', '.join(there)}"
+
+
+def _table(config: RunConfig, directory: RunDirectory) -> list[str]:
+    """What each hospital of a ring reaches alone."""
+    if config.job != RING:
+        return []
+    from app.ring_table import table_of  # torch: only where needed
+
+    try:
+        table = table_of(config, directory.model)
+    except ChorusError as error:  # the run and its model stand
+        return [f"what a hospital reaches alone cannot be said: {error.line}"]
+    return table.lines if table else []
 
 
 def _follow(

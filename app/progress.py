@@ -7,12 +7,10 @@ shown printable and cut.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
-from app.run_directory import parse_line, read_lines
+from app.run_directory import parse_line
 
 Event = Mapping[str, Any]
 
@@ -63,6 +61,11 @@ class Progress:
             return self._asked(event)
         graph = event.get("neighbours") or "all"
         several = f" in {groups} groups" if self._several else ""
+        if event.get("job") == "ring":
+            return [
+                f"{_text(event, 'task')}, {_text(event, 'strategy')}: {_text(event, 'parameters')} parameters, "
+                f"{_text(event, 'clients')} hospitals in a ring"
+            ]
         return [
             f"{_text(event, 'task')}, {_text(event, 'strategy')}: "
             f"{_text(event, 'parameters')} parameters, "
@@ -87,6 +90,18 @@ class Progress:
 
     def _resumed(self, event: Event) -> list[str]:
         return [*self._started(event), f"continued after server round {_text(event, 'server_round')}"]
+
+    def _key(self, event: Event) -> list[str]:
+        return [
+            f"key of {_text(event, 'bits')} bits; a node expects it with paillier-key = {_text(event, 'digest')}"
+        ]
+
+    def _restarted(self, event: Event) -> list[str]:
+        dropped = _ids(event, "dropped")
+        self._troubles.append(
+            f"the ring starts again without {_few(dropped)}: {_text(event, 'left')} are left"
+        )
+        return []
 
     def _refused_checkpoint(self, event: Event) -> list[str]:
         return [f"not used: {_reason(event)}"]
@@ -121,9 +136,8 @@ class Progress:
 
     def _finished_round(self, event: Event) -> list[str]:
         line = (
-            f"{self._label(event)}  keys {_text(event, 'keys')}  shares {_text(event, 'shares')}"
-            f"  masked {_text(event, 'masked')}  unmasked {_text(event, 'unmasked')}"
-            f"  {self._judged(event)} accuracy {_number(event, 'accuracy')} loss {_number(event, 'loss')}"
+            f"{self._label(event)}  {_counts(event)}"
+            f"  {self._judged(event)} {_quality(event)} loss {_number(event, 'loss')}"
             f"  up {size(event.get('bytes_up'))}  {_seconds(event)}"
         )
         for key, words in (
@@ -175,6 +189,8 @@ _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "run_resumed": Progress._resumed,
     "checkpoint_refused": Progress._refused_checkpoint,
     "checkpoint_failed": Progress._failed_checkpoint,
+    "ring_key": Progress._key,
+    "ring_restarted": Progress._restarted,
     "privacy_planned": Progress._privacy,
     "cohort_ready": Progress._cohort,
     "protocol_round": Progress._protocol_round,
@@ -191,31 +207,14 @@ def result_lines(event: Event, rounds: int) -> list[str]:
     central = ""
     if event.get("central_accuracy") is not None:
         central = f"; on the public test set {_number(event, 'central_accuracy')}"
+    accuracy = f"accuracy {_number(event, 'accuracy')}, "
+    if event.get("accuracy") is None and event.get("loss") is not None:
+        accuracy = ""  # a task without such a metric
     return [
-        f"result: accuracy {_number(event, 'accuracy')}, loss {_number(event, 'loss')} "
+        f"result: {accuracy}loss {_number(event, 'loss')} "
         f"(the clients' own validation data, final model){central}",
         f"{_text(event, 'rounds_aggregated')} of {rounds} rounds aggregated in {_seconds(event)}{_pace(event)}",
     ]
-
-
-def seconds_an_iteration(metrics: Path) -> float | None:
-    """Median wall time from the end of one training round to the next, of `metrics.jsonl`; None for fewer than two."""
-    times = [line["time"] for line in read_lines(metrics) if line.get("purpose") == "training"]
-    gaps = [later - earlier for earlier, later in pairwise(times)]
-    return round(median(gaps), 3) if gaps else None
-
-
-def devices_line(clients_folder: Path) -> str | None:
-    """Devices that simulated clients say they trained on, from their own logs; None without any."""
-    used: dict[str, int] = {}
-    for path in sorted(clients_folder.glob("*.jsonl")):
-        trained = [e for e in read_lines(path) if e.get("event") == "trained"]
-        if trained:
-            device = printable(trained[-1].get("device", "?"))
-            used[device] = used.get(device, 0) + 1
-    if not used:
-        return None
-    return "trained on: " + ", ".join(f"{name} ({count} clients)" for name, count in used.items())
 
 
 def printable(value: object) -> str:
@@ -244,6 +243,21 @@ def _text(event: Event, key: str) -> str:
 def _number(event: Event, key: str) -> str:
     value = event.get(key)
     return f"{value:.4f}" if isinstance(value, int | float) else "-"
+
+
+def _counts(event: Event) -> str:
+    """How many clients completed what."""
+    steps = ("joined", "revealed", "added") if "added" in event else ("keys", "shares", "masked", "unmasked")
+    return "  ".join(f"{step} {_text(event, step)}" for step in steps)
+
+
+def _quality(event: Event) -> str:
+    """Accuracy, or the first metric of a task that has none."""
+    metrics = event.get("metrics")
+    if event.get("accuracy") is None and isinstance(metrics, dict) and metrics:
+        name, value = next(iter(metrics.items()))
+        return f"{printable(name)} {value:.1f}" if isinstance(value, int | float) else f"{printable(name)} -"
+    return f"accuracy {_number(event, 'accuracy')}"
 
 
 def _seconds(event: Event) -> str:

@@ -129,6 +129,12 @@ class RunKeys(BaseModel):
         default="stochastic",
         description="of an update's coordinate: unbiased, or the same in every run (not with privacy)",
     )
+    paillier_bits: int = Field(
+        default=3072,
+        ge=2048,
+        le=16384,
+        description="of the key holder's modulus, an even number (job = ring)",
+    )
     min_cohort: int = Field(
         default=3, ge=3, le=100_000, description="fewest survivors of a group whose sum is unmasked"
     )

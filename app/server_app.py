@@ -20,9 +20,10 @@ from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
 from app.inner_strategy import inner_strategy
 from app.privacy import modulus_bits, planned, terms_of, update_per_sum
-from app.progress import seconds_an_iteration
 from app.resuming import continued
+from app.ring_keys import RING
 from app.run_directory import RunDirectory
+from app.tallies import seconds_an_iteration
 from arithmetic.errors import ChorusError, ConfigError
 from arithmetic.layout import VectorSpec
 from clients.identity import load_roster
@@ -109,16 +110,22 @@ def _train(
         raise ConfigError(
             f"privacy = {config.privacy} cannot sum the integer buffers of this model; use GroupNorm, not BatchNorm"
         )
+    make: Callable[..., SecureAggregation] = SecureAggregation
+    if config.job == RING:
+        from app.ring_job import ring  # big integers: this job only
+
+        settings, make = ring(settings, config.paillier_bits, directory.emit)
     params = settings.params(settings.group_size, spec.tensor_length, 0)
-    inner = inner_strategy(config, settings.groups * params.min_survivors)
+    inner = inner_strategy(config, settings.groups * settings.least)
     checkpoints = Checkpoints(directory, config)
-    strategy = SecureAggregation(
+    strategy = make(
         inner, spec, settings, task.metric_names, directory.emit, keep=checkpoints.keep, chronicle=chronicle
     )
     arrays, terms = arrays_of(model), settings.privacy
     facts: dict[str, object] = {
-        "run": directory.id, "task": config.task, "strategy": named(config), "clients": config.clients,
-        "groups": config.groups, "threshold": params.threshold, "neighbours": params.neighbours,
+        "run": directory.id, "job": config.job, "task": config.task, "strategy": named(config),
+        "clients": config.clients, "groups": config.groups, "threshold": params.threshold,
+        "neighbours": params.neighbours,
         "modulus_bits": params.modulus_bits, "parameters": spec.tensor_length, "rounds": config.rounds,
         "adversary": params.adversary, "roster": settings.roster.fingerprint if settings.roster else "",
     }  # fmt: skip
@@ -183,15 +190,17 @@ def roster_of(config: RunConfig) -> Roster | None:
     """The federation's members, where the run is against an active server.
 
     Raises:
-        ConfigError, NotAuthentic: `adversary` is active and there is no roster, or none that can be used.
+        ConfigError, NotAuthentic: `adversary` is active, or the job is the ring, and there is no roster, or none that
+            can be used.
     """
     if config.roster:
         roster = load_roster(Path(config.roster).absolute(), config.roster_authority)
         roster.check_time(time.time())
         return roster
-    if config.adversary == "active":
+    if config.adversary == "active" or config.job == RING:
+        asks = "job = ring" if config.job == RING else "adversary = active"
         raise ConfigError(
-            "adversary = active needs the keys roster and roster-authority (docs/deployment.md); scripts/run makes "
+            f"{asks} needs the keys roster and roster-authority (docs/deployment.md); scripts/run makes "
             "its own for simulated clients"
         )
     return None

@@ -1,6 +1,7 @@
 """The fault demonstration `drop`: which simulated clients vanish, and when.
 
-`2@r2:round3` reads "two clients vanish at r2 of server round 3". This module decides the grammar
+`2@r2:round3` reads "two clients vanish at r2 of server round 3"; in the hospitals' ring the moments are join, reveal
+and hop. This module decides the grammar
 and who vanishes; it refuses to know how vanishing is done (the handler just never answers) and that
 a protocol exists at all.
 
@@ -18,8 +19,9 @@ from typing import Final
 from arithmetic.errors import ConfigError, ParameterError
 
 PROTOCOL_ROUNDS: Final = ("r0", "r1", "r2", "r3", "r4")
+RING_STEPS: Final = ("join", "reveal", "hop")
 
-_SPEC: Final = re.compile(r"([1-9]\d{0,5})@(r0|r1|r2|r3|r4):round([1-9]\d{0,5})\Z", re.ASCII)
+_SPEC: Final = re.compile(r"([1-9]\d{0,5})@(r[0-4]|join|reveal|hop):round([1-9]\d{0,5})\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Drop:
 
 
 def parse_drops(text: str) -> tuple[Drop, ...]:
-    """Read a comma list of `COUNT@r0|r1|r2|r3|r4:roundN`; an empty text is no drop at all.
+    """Read a comma list of `COUNT@r0|r1|r2|r3|r4|join|reveal|hop:roundN`; an empty text is no drop at all.
 
     Raises:
         ConfigError: a spec that does not read; the line names it and shows one that does.
@@ -48,7 +50,8 @@ def _parse(spec: str) -> Drop:
     if match is None:
         shown = spec[:60] if spec.isprintable() else ascii(spec)[:60]
         raise ConfigError(
-            f'drop = "{shown}" cannot be used; it takes COUNT@r0|r1|r2|r3|r4:roundN, such as 2@r2:round3'
+            f'drop = "{shown}" cannot be used; it takes COUNT@r0|r1|r2|r3|r4:roundN, such as 2@r2:round3, or '
+            "COUNT@join|reveal|hop:roundN in the ring"
         )
     return Drop(int(match[1]), match[2], int(match[3]))
 
@@ -59,20 +62,23 @@ def vanishes(drops: Iterable[Drop], partition_id: int, protocol_round: str, serv
     Args:
         drops: what `parse_drops` read, in order.
         partition_id: the simulated client, 0 and up.
-        protocol_round: `r0`, `r1`, `r2`, `r3` or `r4`.
+        protocol_round: `r0`, `r1`, `r2`, `r3` or `r4`; `join`, `reveal` or `hop` in the ring.
         server_round: 1 and up.
 
     Raises:
         ParameterError: no such protocol round.
     """
-    if protocol_round not in PROTOCOL_ROUNDS:
-        raise ParameterError(f"no protocol round {protocol_round!r}; one of {PROTOCOL_ROUNDS}")
+    moments = RING_STEPS if protocol_round in RING_STEPS else PROTOCOL_ROUNDS
+    if protocol_round not in moments:
+        raise ParameterError(
+            f"no protocol round {protocol_round!r}; one of {PROTOCOL_ROUNDS} or {RING_STEPS}"
+        )
     first = 0
     for drop in drops:
         if drop.server_round != server_round:
             continue
         if first <= partition_id < first + drop.count:
-            reached = PROTOCOL_ROUNDS.index(protocol_round)
-            return reached >= PROTOCOL_ROUNDS.index(drop.protocol_round)
+            due = drop.protocol_round in moments
+            return due and moments.index(protocol_round) >= moments.index(drop.protocol_round)
         first += drop.count
     return False

@@ -15,7 +15,7 @@ from clients.drops import parse_drops, vanishes
 from clients.place import is_simulated, partition_of, text_of
 from secagg.errors import ChorusError, MalformedMessage, OutOfTurn
 from wire.records import REASON_LENGTH, reply_record
-from wire.rounds import ProtocolRound
+from wire.rounds import ProtocolRound, RingStep, Trip
 
 Step = Callable[[RecordDict, Context, int], bytes]
 
@@ -37,30 +37,30 @@ _SAYS = {
 
 def advertise_keys(message: Message, context: Context) -> Message:
     """r0: make fresh keys for a new session; whatever an unfinished one left is wiped."""
-    return _answer(message, context, ProtocolRound.ADVERTISE_KEYS, steps.advertise)
+    return answer(message, context, ProtocolRound.ADVERTISE_KEYS, steps.advertise)
 
 
 def share_keys(message: Message, context: Context) -> Message:
     """r1: check the cohort, judge and train the model, keep the encoded update, share the keys."""
-    return _answer(message, context, ProtocolRound.SHARE_KEYS, steps.share)
+    return answer(message, context, ProtocolRound.SHARE_KEYS, steps.share)
 
 
 def masked_input(message: Message, context: Context) -> Message:
     """r2: mask the kept update and send it."""
-    return _answer(message, context, ProtocolRound.MASKED_INPUT, steps.mask)
+    return answer(message, context, ProtocolRound.MASKED_INPUT, steps.mask)
 
 
 def consistency_check(message: Message, context: Context) -> Message:
     """r3, against an active server: sign who survived."""
-    return _answer(message, context, ProtocolRound.CONSISTENCY_CHECK, steps.sign)
+    return answer(message, context, ProtocolRound.CONSISTENCY_CHECK, steps.sign)
 
 
 def unmasking(message: Message, context: Context) -> Message:
     """r4: reveal one share a peer, and keys for the next session."""
-    return _answer(message, context, ProtocolRound.UNMASKING, steps.reveal)
+    return answer(message, context, ProtocolRound.UNMASKING, steps.reveal)
 
 
-def _answer(message: Message, context: Context, protocol_round: ProtocolRound, step: Step) -> Message:
+def answer(message: Message, context: Context, protocol_round: Trip, step: Step) -> Message:
     """Run one step; any error wipes the state and becomes one printable line."""
     try:
         if message.metadata.dst_node_id != context.node_id:
@@ -109,9 +109,9 @@ def _server_round(group: str) -> int:
     return int(group)
 
 
-def _vanishes(context: Context, protocol_round: ProtocolRound, server_round: int) -> bool:
+def _vanishes(context: Context, protocol_round: Trip, server_round: int) -> bool:
     """Whether the fault demonstration takes this simulated client away now."""
     drops = text_of(context, "drop")
-    if not drops or not is_simulated(context):
+    if not drops or not is_simulated(context) or protocol_round is RingStep.ROLL_CALL:
         return False
     return vanishes(parse_drops(drops), partition_of(context)[0], protocol_round.value, server_round)

@@ -123,6 +123,24 @@ class Policy:
         what = f"the session's threshold holds against {params.colluders} colluders"
         self._at_least("tolerated-colluders", params.colluders, what, "raise colluders of the run")
 
+    def check_ring(self, hospitals: int) -> None:
+        """Whether the node takes part in a ring of so many hospitals; to be asked before anything is signed.
+
+        A neighbour and the key holder together learn a vector, and a key holder that lies about who dropped learns one
+        too: the ring has no threshold, tolerates no colluder and does not hold against an active server.
+
+        Raises:
+            PolicyRefused: it does not.
+        """
+        if self.keys.adversary is Adversary.ACTIVE:
+            what = "the ring does not hold against a server that lies about who dropped"
+            self._refuse("adversary", what, "sum under masks (job = train)")
+        what = f"the ring would open a sum of {hospitals} hospitals"
+        self._at_least("min-cohort", hospitals, what, "let more hospitals take part")
+        for key, least in (("min-threshold", 1), ("tolerated-colluders", 0)):
+            what = "one neighbour and the key holder of a ring learn a hospital's vector"
+            self._at_least(key, least, what, "sum under masks (job = train)")
+
     def check_terms(self, terms: PrivacyTerms) -> None:
         """Whether the node agrees to a run's privacy terms; to be asked before anything is trained or charged.
 

@@ -55,13 +55,13 @@ from wire.records import (
     model_digest,
     unpack_arrays,
 )
-from wire.rounds import ProtocolRound
+from wire.rounds import ProtocolRound, Trip
 from wire.settings import Assignment
 
 if TYPE_CHECKING:
     from clients.analytics import Answer
     from clients.policy import Policy
-    from clients.work import Arrays, Done
+    from clients.work import Arrays, Done, Node
     from wire.inquiry import Inquiry
 
 
@@ -122,16 +122,9 @@ def _work(
     arrays: "Arrays", assignment: Assignment, context: Context, policy: "Policy", session: Session
 ) -> "Done":
     """Judge and train the model."""
-    from clients.spending import place_of
-    from clients.work import Node, work  # torch: this trip only
+    from clients.work import work  # torch: this trip only
 
-    simulated = is_simulated(context)
-    node = Node(
-        str(context.node_config.get("data-path", "")), *partition_of(context), simulated, str(context.run_id),
-        place_of(context.run_config, context.node_config, simulated), policy,
-        kept_state.layout_of(context.state), str(context.node_config.get("device", "")),
-    )  # fmt: skip
-    return work(arrays, assignment, node, session.params, session.server_round)
+    return work(arrays, assignment, node_of(context, policy), session.params, session.server_round)
 
 
 def _answer(inquiry: "Inquiry", context: Context, policy: "Policy", session: Session) -> "Answer":
@@ -146,6 +139,19 @@ def _answer(inquiry: "Inquiry", context: Context, policy: "Policy", session: Ses
     ledger = place_of(context.run_config, context.node_config, simulated)
     purse = Purse(str(context.run_id), ledger, policy)
     return answer(inquiry, place, purse, session.params, session.server_round)
+
+
+def node_of(context: Context, policy: "Policy") -> "Node":
+    """What the node says about its place; imports torch."""
+    from clients.spending import place_of
+    from clients.work import Node
+
+    simulated = is_simulated(context)
+    return Node(
+        str(context.node_config.get("data-path", "")), *partition_of(context), simulated, str(context.run_id),
+        place_of(context.run_config, context.node_config, simulated), policy,
+        kept_state.layout_of(context.state), str(context.node_config.get("device", "")),
+    )  # fmt: skip
 
 
 def mask(content: RecordDict, context: Context, server_round: int) -> bytes:
@@ -189,9 +195,14 @@ def reveal(content: RecordDict, context: Context, server_round: int) -> bytes:
 
 
 def witness_refusal(
-    content: RecordDict, context: Context, protocol_round: ProtocolRound, code: str, sentence: str
+    content: RecordDict, context: Context, protocol_round: Trip, code: str, sentence: str
 ) -> None:
-    """Put on record why the client left; not where its identity is what fails, for no line could be signed."""
+    """Put on record why the client left; not where its identity is what fails, for no line could be signed.
+
+    A transcript knows no steps of the ring.
+    """
+    if not isinstance(protocol_round, ProtocolRound):
+        return
     with suppress(ChorusError):
         witness = Witness.of(context, signatory_of(context))
         if witness.path is None:

@@ -44,7 +44,13 @@ class Witness:
         named, run_dir = context.node_config.get(NODE_KEY), context.run_config.get("run-dir")
         if isinstance(named, str) and named:
             return cls(Path(named) if Path(named).is_absolute() else None, signatory)
-        if signatory and is_simulated(context) and isinstance(run_dir, str) and Path(run_dir).is_dir():
+        if (
+            signatory
+            and is_simulated(context)
+            and isinstance(run_dir, str)
+            and run_dir
+            and Path(run_dir).is_dir()
+        ):
             return cls(Path(run_dir) / "transcripts" / f"{partition_of(context)[0]}.jsonl", signatory)
         return cls(None, signatory)
 

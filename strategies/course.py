@@ -23,7 +23,7 @@ from strategies.events import Emit
 from strategies.exchange import Refusal, exchange
 from strategies.settings import Deadlines
 from wire.records import message_in, record_bytes
-from wire.rounds import ProtocolRound, Purpose
+from wire.rounds import ProtocolRound, Purpose, Trip
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Line:
 
     Attributes:
         stopped: once set, no reply is waited for any more.
-        expected: protocol round -> seconds its last exchange took.
+        expected: protocol round, or step of the ring -> seconds its last exchange took.
     """
 
     grid: Grid
     deadlines: Deadlines
     emit: Emit
     stopped: Event = field(default_factory=Event, kw_only=True)
-    expected: dict[ProtocolRound, float] = field(default_factory=dict, kw_only=True)
+    expected: dict[Trip, float] = field(default_factory=dict, kw_only=True)
 
 
 class Course:

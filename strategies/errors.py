@@ -21,5 +21,11 @@ class LinkLost(ChorusError):
     code = "ENV"
 
 
+class RingEnded(ChorusError):
+    """A hospital refused what it was shown in the ring; going on without it could cost it its vector."""
+
+    code = "VIEW"
+
+
 class StrategyNotSupported(ConfigError):
     """A strategy that needs to see single updates; the mean is all there is."""

@@ -20,7 +20,7 @@ from strategies.errors import LinkLost
 from strategies.events import Emit, silent
 from strategies.link import LONGEST_OUTAGE, RETURN, Link
 from wire.records import REASON_LENGTH
-from wire.rounds import ProtocolRound
+from wire.rounds import Trip
 
 LONGEST_EXTENSION = LONGEST_OUTAGE + RETURN  # of a deadline, however often the SuperLink is away
 _TTL_MARGIN = LONGEST_EXTENSION + 60.0
@@ -46,7 +46,7 @@ def printable(text: str | None) -> str:
 def exchange(
     grid: Grid,
     requests: Mapping[int, RecordDict],
-    protocol_round: ProtocolRound,
+    protocol_round: Trip,
     server_round: int,
     deadline: float,
     poll_interval: float,

@@ -31,7 +31,7 @@ from strategies.errors import LinkLost
 from strategies.events import Emit
 from strategies.session import SessionDriver
 from strategies.settings import Settings
-from wire.rounds import ProtocolRound, Purpose
+from wire.rounds import Purpose, Trip
 
 
 @dataclass
@@ -50,7 +50,7 @@ class RoundTotal:
     tensor: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     scalars: list[Words] = field(default_factory=list)
     survivors: int = 0
-    completed: Counter[ProtocolRound] = field(default_factory=Counter)
+    completed: Counter[Trip] = field(default_factory=Counter)
     bytes_up: int = 0
     bytes_down: int = 0
     seconds: float = 0.0

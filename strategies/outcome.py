@@ -11,7 +11,7 @@ from arithmetic.errors import RangeError
 from arithmetic.fixed_point import MAGNITUDE_STEPS, FixedPoint
 from strategies.groups import RoundTotal
 from strategies.records import number_of
-from wire.rounds import ProtocolRound, Purpose
+from wire.rounds import ProtocolRound, Purpose, RingStep
 from wire.scalars import (
     EVALUATION_EXAMPLES,
     EVALUATION_LOSS,
@@ -121,8 +121,9 @@ def finished_fields(
 ) -> dict[str, object]:
     """Fields of the event `round_finished`: counts, means over the cohort, sizes and seconds."""
     judged = central or {}
+    counts = _RING_COUNTS if RingStep.HOP in total.completed else _COUNTS
     return {
-        **{name: total.completed[step] for name, step in _COUNTS.items()},
+        **{name: total.completed[step] for name, step in counts.items()},
         "accuracy": found.get("accuracy"),
         "loss": found.get("loss"),
         "metrics": {name: value for name, value in found.items() if name != "loss"},
@@ -141,3 +142,4 @@ _COUNTS = {
     "masked": ProtocolRound.MASKED_INPUT,
     "unmasked": ProtocolRound.UNMASKING,
 }
+_RING_COUNTS = {"joined": RingStep.JOIN, "revealed": RingStep.REVEAL, "added": RingStep.HOP}

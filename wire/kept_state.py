@@ -8,14 +8,14 @@ Refuses to know: what is in a state, or in the update that may be kept beside it
 
 from flwr.app import ConfigRecord, RecordDict
 
-from wire.rounds import ProtocolRound
+from wire.rounds import Trip
 
 _KEY, _RUN_KEY = "chorus", "chorus run"
-_LAYOUT, _BEGUN, _ROUND = "layout", "begun", "round"
+_LAYOUT, _BEGUN, _ROUND, _PINNED = "layout", "begun", "round", "pinned"
 _AWAITED, _STATE, _UPDATE = "awaited", "state", "update"
 
 
-def put(store: RecordDict, awaited: ProtocolRound, state: bytes, update: bytes = b"") -> None:
+def put(store: RecordDict, awaited: Trip, state: bytes, update: bytes = b"") -> None:
     """Keep `state`, and an update beside it, until `awaited`; the store is wiped first by whoever takes a
     state out.
     """
@@ -63,6 +63,17 @@ def last_round_of(store: RecordDict) -> int:
     """The last server round of the run that this client finished; 0 for none."""
     last = _remembered(store, _ROUND)
     return last if isinstance(last, int) else 0
+
+
+def pin(store: RecordDict, key: bytes) -> None:
+    """Remember the digest of the key holder's public key, for the rest of the run."""
+    _remember(store, _PINNED, key)
+
+
+def pinned_in(store: RecordDict) -> bytes:
+    """The digest of the key that this client met first in the run; empty before."""
+    pinned = _remembered(store, _PINNED)
+    return pinned if isinstance(pinned, bytes) else b""
 
 
 def _remember(store: RecordDict, key: str, value: bytes | int) -> None:

@@ -28,6 +28,28 @@ class ProtocolRound(StrEnum):
         return f"train.{self.action}"
 
 
+class RingStep(StrEnum):
+    """A step of the hospitals' ring; `hop` is asked of one hospital after the other."""
+
+    ROLL_CALL = "roll call"
+    JOIN = "join"
+    REVEAL = "reveal"
+    HOP = "hop"
+
+    @property
+    def action(self) -> str:
+        """The Flower action, `ring_join`."""
+        return f"ring_{self.name.lower()}"
+
+    @property
+    def message_type(self) -> str:
+        """The Flower message type, `train.ring_join`."""
+        return f"train.{self.action}"
+
+
+Trip = ProtocolRound | RingStep
+
+
 class Purpose(StrEnum):
     """What a session sums: updates and metrics, metrics alone, or what was asked of the rows of a table."""
 

@@ -23,7 +23,17 @@ from app import superlink
 from app.processes import adopt_orphans, end_descendants
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("app", "strategies", "clients", "wire", "secagg", "privacy", "arithmetic", "bench/plain")
+PACKAGES = (
+    "app",
+    "strategies",
+    "clients",
+    "wire",
+    "paillier",
+    "secagg",
+    "privacy",
+    "arithmetic",
+    "bench/plain",
+)
 BIN = Path(sys.executable).parent
 _SERVER, _CLIENT = "app.server_app:app", "app.client_app:app"
 

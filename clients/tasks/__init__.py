@@ -38,7 +38,15 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.utils.data import Dataset
 
-BUILT_IN: Final = ("digits", "mnist", "digits_hog", "mnist_hog", "digits_softmax", "mnist_softmax")
+BUILT_IN: Final = (
+    "digits",
+    "mnist",
+    "digits_hog",
+    "mnist_hog",
+    "digits_softmax",
+    "mnist_softmax",
+    "diabetes",
+)
 LARGEST_METRIC: Final = 1e6  # a per-example metric lies in [-1e6, 1e6]: the scalar part's headroom
 _METHODS: Final = {
     "model": ("seed",),

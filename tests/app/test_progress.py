@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from app.progress import Progress, Tail, devices_line, printable, result_lines, size
+from app.progress import Progress, Tail, printable, result_lines, size
+from app.tallies import devices_line
 
 FINISHED: dict[str, Any] = {
     "event": "round_finished",
@@ -188,3 +189,33 @@ def test_an_analytics_run() -> None:
     answered = FINISHED | {"event": "question_answered", "purpose": "analytics", "server_round": 2, "sums": 7}
     (line,) = progress.lines(answered)
     assert line == "session 2     keys 10  shares 10  masked 8  unmasked 8  sums 7  up 123 kB  1.2 s"
+
+
+def test_a_run_around_the_ring() -> None:
+    """No thresholds, other counts, the first metric of a task without accuracy, and who is skipped."""
+    progress = Progress(20)
+    digest = "ab" * 32
+    (key,) = progress.lines({"event": "ring_key", "bits": 3072, "digest": digest})
+    assert key == f"key of 3072 bits; a node expects it with paillier-key = {digest}"
+    started = {
+        "event": "run_started",
+        "job": "ring",
+        "task": "diabetes",
+        "strategy": "fedavg",
+        "clients": 5,
+        "parameters": 11,
+    }
+    assert progress.lines(started) == ["diabetes, fedavg: 11 parameters, 5 hospitals in a ring"]
+    assert not progress.lines({"event": "ring_restarted", "dropped": [7], "left": 4})
+    finished = {
+        key: value for key, value in FINISHED.items() if key not in ("keys", "shares", "masked", "unmasked")
+    }
+    ring = finished | {"joined": 4, "revealed": 4, "added": 4, "accuracy": None, "metrics": {"mse": 2773.109}}
+    line, trouble = progress.lines(ring)
+    assert "joined 4  revealed 4  added 4  model in: mse 2773.1 loss 0.5000" in line
+    assert trouble.strip() == "the ring starts again without 7: 4 are left"
+
+
+def test_the_result_of_a_task_without_accuracy() -> None:
+    first, _ = result_lines({"loss": 0.512, "rounds_aggregated": 20, "seconds": 1.0}, 20)
+    assert first.startswith("result: loss 0.5120 (")

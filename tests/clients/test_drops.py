@@ -3,7 +3,7 @@
 import pytest
 
 from arithmetic.errors import ConfigError, ParameterError
-from clients.drops import PROTOCOL_ROUNDS, Drop, parse_drops, vanishes
+from clients.drops import PROTOCOL_ROUNDS, RING_STEPS, Drop, parse_drops, vanishes
 
 
 def away(text: str, protocol_round: str, server_round: int, clients: int = 10) -> list[int]:
@@ -26,6 +26,7 @@ def test_reading_and_writing_are_inverse(text: str) -> None:
     "text",
     [
         "2@r5:round1",
+        "2@hops:round1",
         "0@r2:round1",
         "-1@r2:round1",
         "2@r2:round0",
@@ -75,3 +76,11 @@ def test_more_drops_than_clients_takes_them_all() -> None:
 def test_an_unknown_protocol_round_is_an_error() -> None:
     with pytest.raises(ParameterError, match="r5"):
         vanishes(parse_drops("1@r1:round1"), 0, "r5", 1)
+
+
+def test_the_rings_moments_are_its_own() -> None:
+    assert {step: away("1@reveal:round1", step, 1) for step in RING_STEPS} == {
+        "join": [], "reveal": [0], "hop": [0],
+    }  # fmt: skip
+    assert all(away("1@hop:round1", moment, 1) == [] for moment in PROTOCOL_ROUNDS)
+    assert all(away("1@r1:round1", step, 1) == [] for step in RING_STEPS)

@@ -46,6 +46,8 @@ PRIVATE = (
     "-c clipping-norm=2.83 -c sampling-probability=1 -c expected-batch=1438 -c learning-rate=0.516 "
     "-c min-cohort=10 -c validation-fraction=0.01"
 )
+RING = "scripts/run -c job=ring"
+RING_DROP = "scripts/run -c job=ring --drop 1@hop:round3 -c rounds=5"
 LEDGER = ".venv/bin/python -m app ledger /path/to/ledger.jsonl --delta 1e-4"
 ASKED = "scripts/run -c job=analytics -c query=examples/diabetes.toml"
 ASKED_NOISILY = f"{ASKED} -c privacy=distributed -c epsilon=1"
@@ -59,7 +61,7 @@ LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
 
 
 def test_every_command_has_a_test_here() -> None:
-    sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH}
+    sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH, RING, RING_DROP}
     mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER}
     assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL
 
@@ -182,6 +184,25 @@ def test_the_drop_command(tmp_path: Path) -> None:
     output = _run(DROP, tmp_path)
     (third,) = (line for line in output.splitlines() if line.startswith("round 3/5"))
     assert "shares 10  masked 7  unmasked 7" in third
+    assert "5 of 5 rounds aggregated" in output
+
+
+@pytest.mark.simulation
+def test_the_ring_command(tmp_path: Path) -> None:
+    """The page's table is what the command prints: training rounds to nearest, so no run differs."""
+    output = _run(RING, tmp_path)
+    assert "20 of 20 rounds aggregated" in output
+    lines = output.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("hospital  examples"))
+    page = (ROOT / "docs" / "paillier.md").read_text(encoding="utf-8")
+    assert "\n".join(lines[at : at + 6]) in page
+
+
+@pytest.mark.simulation
+def test_the_ring_command_with_a_drop(tmp_path: Path) -> None:
+    output = _run(RING_DROP, tmp_path)
+    (third,) = (line for line in output.splitlines() if line.startswith("round 3/5"))
+    assert "joined 4  revealed 4  added 4" in third
     assert "5 of 5 rounds aggregated" in output
 
 

@@ -98,3 +98,14 @@ def test_the_last_finished_server_round_outlives_sessions_and_the_wire() -> None
 )
 def test_a_finished_round_of_another_kind_is_none(record: Any) -> None:
     assert kept_state.last_round_of(RecordDict({"chorus run": record})) == 0
+
+
+def test_the_key_holders_key_is_remembered_beside_the_round() -> None:
+    store = RecordDict()
+    assert kept_state.pinned_in(store) == b""
+    kept_state.pin(store, b"k" * 32)
+    kept_state.begin_round(store, 3)
+    kept_state.finish_round(store)
+    kept_state.take(store)
+    assert kept_state.pinned_in(store) == b"k" * 32
+    assert kept_state.last_round_of(store) == 3

@@ -1,7 +1,7 @@
 """The names under which protocol rounds travel."""
 
 from app.client_app import app
-from wire.rounds import ProtocolRound, Purpose
+from wire.rounds import ProtocolRound, Purpose, RingStep
 
 
 def test_every_protocol_round_is_an_action_flower_can_route() -> None:
@@ -13,18 +13,21 @@ def test_every_protocol_round_is_an_action_flower_can_route() -> None:
     ]  # fmt: skip
 
 
+def test_every_step_of_the_ring_is_an_action_of_its_own() -> None:
+    assert [step.action for step in RingStep] == ["ring_roll_call", "ring_join", "ring_reveal", "ring_hop"]
+    for step in RingStep:
+        assert step.action.isidentifier()
+        assert step.message_type == f"train.{step.action}"
+
+
 def test_the_client_app_answers_every_round_and_refuses_every_other_name() -> None:
-    from clients import handlers
+    from clients import handlers, ring
 
     found = app._registered_funcs
-    assert {step for step in ProtocolRound if step.message_type in found} == set(ProtocolRound)
-    for step in ProtocolRound:
-        assert found[step.message_type] is getattr(handlers, step.action)
-    others = {
-        name: function
-        for name, function in found.items()
-        if name not in {s.message_type for s in ProtocolRound}
-    }
+    due = {step.message_type: getattr(handlers, step.action) for step in ProtocolRound}
+    due |= {step.message_type: getattr(ring, step.name.lower()) for step in RingStep}
+    assert {name: found[name] for name in due} == due
+    others = {name: function for name, function in found.items() if name not in due}
     assert set(others.values()) == {handlers.refuse}
     assert {name.partition(".")[0] for name in others} == {"train", "evaluate", "query"}
 
