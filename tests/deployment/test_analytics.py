@@ -16,7 +16,7 @@ from privacy.ledger import charges_of
 from tests.deployment.stack import Stack, Submitted, running
 from tests.support.analytics import stations
 
-pytestmark = [pytest.mark.deployment, pytest.mark.slow]
+pytestmark = [pytest.mark.deployment, pytest.mark.slow, pytest.mark.nightly]
 
 NODES = 3
 POLICY = """jobs = ["analytics"]

@@ -10,7 +10,7 @@ from app.simulated_roster import lay_identities
 from bench.plain.launched import ROOT
 from tests.deployment.stack import Stack, running
 
-pytestmark = [pytest.mark.deployment, pytest.mark.slow]
+pytestmark = [pytest.mark.deployment, pytest.mark.slow, pytest.mark.nightly]
 
 NODES = 3
 TASK = (
