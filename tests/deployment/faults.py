@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.plain.launched import ROOT
+from bench.plain.launched import PACKAGES, ROOT
 from bench.report import KEPT, machine
 from tests.deployment.cells import (
     AWAY,
@@ -45,7 +45,7 @@ from tests.deployment.stack import (
 )
 from tests.deployment.verdict import ROUND_DEADLINE, TRAINING_DEADLINE, Found, judge
 
-_PACKAGES = ("app", "strategies", "clients", "wire", "secagg", "privacy", "arithmetic")
+_PACKAGES = [package for package in PACKAGES if not package.startswith("bench")]
 
 
 @contextmanager
