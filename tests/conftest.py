@@ -10,17 +10,6 @@ import tomli_w
 ROOT = Path(__file__).resolve().parent.parent
 
 
-_ONE_AT_A_TIME = ("simulation", "deployment")  # of each kind
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A module's tests share fixtures, so they stay together; more stacks of Flower at once would starve each other."""
-    for item in items:
-        kinds = [name for name in _ONE_AT_A_TIME if item.get_closest_marker(name)]
-        item.add_marker(pytest.mark.xdist_group(kinds[0] if kinds else str(item.path.relative_to(ROOT))))
-
-
 @pytest.fixture
 def repository() -> Path:
     """The tree under test."""
