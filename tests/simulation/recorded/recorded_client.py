@@ -13,7 +13,7 @@ FOLDER = Path("@FOLDER@") / "clients"
 
 _numbers = itertools.count()
 _place = {"node": 0, "round": 0}
-_answer = handlers._answer
+_answer = handlers.answer
 _put = kept_state.put
 
 
@@ -60,7 +60,7 @@ def _instrument(work) -> None:
     work._encode, work.arrays_of, work.work, work.recorded = encoding, arrays, working, True
 
 
-handlers._answer = _answering
+handlers.answer = _answering
 kept_state.put = _putting
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flwr.common.serde import recorddict_to_proto
 
-import strategies.session as session
+import strategies.course as course
 from app import server_app
 from secagg.server.r4_unmasking import ShareRecovery, Unmasked
 
@@ -15,14 +15,14 @@ FOLDER = Path("@FOLDER@") / "server"
 FOLDER.mkdir(parents=True, exist_ok=True)
 
 _numbers = itertools.count()
-_exchange = session.exchange
+_exchange = course.exchange
 _close = ShareRecovery.close
 
 
 def _recording(*args, **kwargs):
     for node, reply in _exchange(*args, **kwargs):
         name = f"{next(_numbers):05}"
-        if isinstance(reply, session.Refusal):
+        if isinstance(reply, course.Refusal):
             (FOLDER / f"{name}.refusal").write_text(reply.reason)
         else:
             (FOLDER / f"{name}.reply").write_bytes(recorddict_to_proto(reply).SerializeToString())
@@ -39,5 +39,5 @@ def _closing(self: ShareRecovery, workers: int = 1) -> Unmasked:
     return unmasked
 
 
-session.exchange = _recording
+course.exchange = _recording
 ShareRecovery.close = _closing
