@@ -66,7 +66,9 @@ def test_a_superlink_killed_and_back_in_15_s_loses_no_round(
 
 @pytest.mark.deployment
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SuperExec-of-the-server@r0", "ClientApp@r2"])
+@pytest.mark.parametrize(
+    "name", ["SuperExec-of-the-server@r0", pytest.param("ClientApp@r2", marks=pytest.mark.nightly)]
+)
 def test_a_cell_comes_as_the_table_predicts(name: str, tree: Path) -> None:
     (cell,) = (cell for cell in cells() if cell.name == name)
     found = play(cell, tree)

@@ -100,6 +100,7 @@ def test_a_private_run_is_charged_on_every_node_and_says_nothing_of_its_data(
         assert (mechanism.sampling_probability, mechanism.steps, mechanism.colluders) == (0.5, 1, 1)
 
 
+@pytest.mark.nightly
 def test_mean_gradients_over_real_nodes_are_central_sgd_and_each_nodes_own_metrics_stay_with_it(
     deployment: Stack, private_events: list[dict[str, Any]]
 ) -> None:
