@@ -6,7 +6,7 @@ Refuses to know: the server's lines (`app.server_evidence`), and whether writers
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,6 +102,15 @@ class NodeSession:
     refused: Refused | None = None
 
 
+def misplaced(chain: Sequence[Document], take: Callable[[Entry], str]) -> Iterator[str]:
+    """Hand every line of the files to `take`, in order; which of them it says belong nowhere, and why."""
+    for document in chain:
+        for line in document.reading.lines:
+            why = take(line.entry)
+            if why:
+                yield f"{document.name}, line {line.number}: {why}"
+
+
 @dataclass
 class NodeAccount:
     """What a node wrote.
@@ -123,11 +132,7 @@ class NodeAccount:
     def of(cls, chain: Sequence[Document]) -> "NodeAccount":
         """From its files, all lines of which hold."""
         account = cls(chain[-1].name, frozenset(each.opened.key for each in chain if each.opened))
-        for document in chain:
-            for line in document.reading.lines:
-                why = account._take(line.entry)
-                if why:
-                    account.faults.append(f"{document.name}, line {line.number}: {why}")
+        account.faults += misplaced(chain, account._take)
         return account
 
     @property

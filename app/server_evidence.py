@@ -7,7 +7,7 @@ rounds have no end. Refuses to know: what nodes wrote (`app.evidence`), and whet
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from app.evidence import Document, short
+from app.evidence import Document, misplaced, short
 from wire.entry_kinds import Entry, Failed, RoundEnded, SessionOpened, Sharers, Summed, Survivors
 
 
@@ -57,11 +57,7 @@ class ServerAccount:
     def of(cls, chain: Sequence[Document]) -> "ServerAccount":
         """From its files, all lines of which hold."""
         account = cls(chain[-1].name, frozenset(each.opened.key for each in chain if each.opened))
-        for document in chain:
-            for line in document.reading.lines:
-                why = account._take(line.entry)
-                if why:
-                    account.faults.append(f"{document.name}, line {line.number}: {why}")
+        account.faults += misplaced(chain, account._take)
         account._close()
         return account
 

@@ -9,17 +9,10 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from bench.pictures import STYLE
+
 # Okabe and Ito (2008): apart for every kind of colour vision.
 _PEER, _OURS = "#000000", ("#D55E00", "#0072B2")
-_STYLE = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "legend.frameon": False,
-    "axes.titlesize": 10,
-}
 _MOST = 1e-3
 _DPI = 150
 
@@ -35,7 +28,7 @@ def draw(task: str, curves: Mapping[str, Sequence[float]], path: Path) -> None:
     (peer_name, peer), *others = curves.items()
     furthest = max(abs(a - b) for _, mine in others for a, b in zip(mine, peer, strict=True))
     at = range(1, len(peer) + 1)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 5.0), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         top.plot(at, peer, color=_PEER, linewidth=3.2, alpha=0.25, label=peer_name)

@@ -9,15 +9,8 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-_STYLE = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "legend.frameon": False,
-    "axes.titlesize": 10,
-}
+from bench.pictures import STYLE
+
 _OWN, _GLOBAL = "#56B4E9", "#D55E00"  # Okabe and Ito (2008): apart for every kind of colour vision
 _DPI = 150
 
@@ -33,7 +26,7 @@ def draw(
         path: where to write; its suffix says the format.
     """
     last = [points[-1][1] for points in clients.values()]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.8, 4.2), layout="constrained")
         axes = figure.subplots()
         for number, points in enumerate(clients.values()):

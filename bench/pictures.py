@@ -17,16 +17,16 @@ from bench.powerlaw import Curve
 
 # Okabe and Ito (2008): apart for every kind of colour vision; the marker says it again.
 _STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
     "font.size": 9,
     "axes.titlesize": 10,
     "legend.frameon": False,
 }
+_STYLE = STYLE | {"grid.linewidth": 0.6}
 _SIZES = {"n": "clients", "d": "parameters"}
 _UNITS = {"s": "seconds", "B": "bytes"}
 _DPI = 150

@@ -48,8 +48,7 @@ from secagg.server.r3_consistency_check import SignatureCollection
 from secagg.signatory import Signatory
 
 MODEL, CONFIG = b"m" * 32, b"c" * 32
-ROUNDS = ("r0", "r1", "r2", "r4")
-ACTIVE_ROUNDS = ("r0", "r1", "r2", "r3", "r4")
+ROUNDS = ("r0", "r1", "r2", "r3", "r4")
 Requests = dict[int, bytes | memoryview]
 Vector = Callable[[SecAggParams], Residues]
 _CHECKED_AT_ONCE = 1 << 16
@@ -156,16 +155,13 @@ class Server:
             match self._due:
                 case KeyCollection() as keys:
                     self._due, messages = keys.close(MODEL, CONFIG)
-                    return {client: message.to_bytes() for client, message in messages.items()}
+                    return _written(messages)
                 case InputCollection() as inputs if self.params.is_active:
                     self._due, messages = inputs.close_active()
-                    return _same(messages)
-                case ShareCollection() as shares:
-                    self._due, messages = shares.close()
-                    return {client: message.to_bytes() for client, message in messages.items()}
-                case InputCollection() | SignatureCollection() as collection:
+                    return _written(messages)
+                case ShareCollection() | InputCollection() | SignatureCollection() as collection:
                     self._due, messages = collection.close()
-                    return _same(messages)
+                    return _written(messages)
         for threads in self._repeat:
             again = deepcopy(self._due)
             with self.unmasking[threads].timed():
@@ -256,11 +252,10 @@ def run_session(
     """
     places = _places(params.cohort) if params.is_active else {}
     server = server or Server(params, roster=places[1].roster if places else None)
-    everybody = range(1, params.cohort + 1)
-    clients = {at: Client(signatory=places[at]) if places else client() for at in everybody}
+    clients = {at: Client(signatory=places[at]) if places else client() for at in range(1, params.cohort + 1)}
     gone = set(random.Random(seed).sample(list(clients), int(params.cohort * drop)))
     account, requests = Account(), server.begin()
-    for protocol_round in ACTIVE_ROUNDS if params.is_active else ROUNDS:
+    for protocol_round in (at for at in ROUNDS if at != "r3" or params.is_active):
         account.down[protocol_round] = max(map(len, requests.values()))
         account.up[protocol_round] = 0
         for index, data in sorted(requests.items()):
@@ -279,14 +274,15 @@ def run_session(
 def _places(cohort: int) -> dict[int, Signatory]:
     """A place in one roster for each client."""
     keys = [SigningKey.generate(os.urandom) for _ in range(cohort)]
-    members = (Member(f"client-{at}", key.public) for at, key in enumerate(keys))
-    roster = Roster("bench", 1, 0, tuple(members))
+    roster = Roster("bench", 1, 0, tuple(Member(f"client-{at}", key.public) for at, key in enumerate(keys)))
     return {at: Signatory.of(roster, key) for at, key in enumerate(keys, start=1)}
 
 
-def _same(messages: dict[int, Any]) -> Requests:
-    """One message for everybody, written once."""
-    return dict.fromkeys(messages, next(iter(messages.values())).to_bytes())
+def _written(messages: dict[int, Any]) -> Requests:
+    """Each message as bytes; one that goes to everybody is written once."""
+    written = {id(message): message for message in messages.values()}
+    ready = {key: message.to_bytes() for key, message in written.items()}
+    return {client: ready[id(message)] for client, message in messages.items()}
 
 
 def _ones(params: SecAggParams) -> Residues:

@@ -23,6 +23,7 @@ from typing import Final
 from flwr.app import Context
 
 from arithmetic.errors import ConfigError
+from clients.bounded_file import read_bounded
 from clients.place import is_simulated, partition_of
 from secagg.primitives import BadKey, SigningKey
 from secagg.roster import Roster
@@ -104,9 +105,7 @@ def _read(path: Path, what: str, most: int) -> bytes:
     try:
         if not path.is_file():
             raise IdentityUnusable(f"there is no {what} {shown}; mend the node config or the file")
-        # Asked for `most`, a file would first get that much memory, whatever its size.
-        with path.open("rb") as file:
-            data = file.read(min(path.stat().st_size, most) + 1)
+        data = read_bounded(path, most)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise IdentityUnusable(

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arithmetic.errors import ConfigError
+from clients.bounded_file import read_bounded
 from privacy.terms import PrivacyMode
 from secagg.bounds import LEAST_COHORT, LEAST_THRESHOLD, Adversary
 from secagg.graph import MOST_CLIENTS
@@ -101,8 +102,7 @@ def read(path: Path) -> str:
     try:
         if not path.is_file():
             raise PolicyUnusable(f"there is no policy file {shown}; mend the node config or the file")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_bounded(path, MOST_BYTES)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise PolicyUnusable(

@@ -83,7 +83,8 @@ class Chronicle:
     def round_ended(self, server_round: int, before: ArrayRecord | None, after: ArrayRecord | None) -> None:
         """The global model before and after a server round, as it travels; None where there was none."""
         if self.append is not None and before is not None and after is not None:
-            was, is_now = (model_digest(pack_arrays(ndarrays_of(model))).hex() for model in (before, after))
+            was = model_digest(pack_arrays(ndarrays_of(before))).hex()
+            is_now = was if after is before else model_digest(pack_arrays(ndarrays_of(after))).hex()
             self._write(
                 "round", run=self.run, server_round=server_round, model_before=was, model_after=is_now
             )

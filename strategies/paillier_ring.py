@@ -31,7 +31,7 @@ from strategies.snapshot import Keep
 from wire.records import pack_arrays
 from wire.ring import MODULUS_BITS, packing_of, parts_of
 from wire.rounds import Purpose, RingStep
-from wire.settings import JOB, LAYOUT_DIGEST, PURPOSE, exact_types, layout_digest
+from wire.settings import agreed_record, layout_digest
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,8 @@ class PaillierRing(SecureAggregation):
     ) -> tuple[RoundTotal, SecAggParams]:
         """The exact sum around one ring, and the parameters of a masked session of the same vector."""
         params, layout = self._params(purpose, len(nodes)), self._layout(purpose)
-        agreed = exact_types(config)
-        agreed.update({PURPOSE: purpose.value, JOB: job_of(self.inner).value, **self._decoder.travelling})
-        agreed[LAYOUT_DIGEST] = layout_digest(self.spec, layout)
+        digest, travelling = layout_digest(self.spec, layout), self._decoder.travelling
+        agreed = agreed_record(config, purpose, job_of(self.inner), digest, travelling)
         length = params.tensor_length + params.scalar_length
         packing = packing_of(length, params.cohort, self._private.public.bits)
         model = pack_arrays(ndarrays_of(arrays))

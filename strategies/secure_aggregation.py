@@ -37,7 +37,7 @@ from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays
 from wire.rounds import Purpose
 from wire.scalars import ScalarLayout
-from wire.settings import JOB, LAYOUT_DIGEST, PURPOSE, exact_types, layout_digest
+from wire.settings import agreed_record, layout_digest
 
 
 class SecureAggregation(Strategy):
@@ -281,9 +281,8 @@ class SecureAggregation(Strategy):
             sums, _ = layout.decode([report.unmasked.total.scalars], params.cohort)
             self._decoder.check(purpose, sums, len(report.unmasked.survivors), params)
 
-        agreed = exact_types(config)
-        agreed.update({PURPOSE: purpose.value, JOB: job_of(self.inner).value, **self._decoder.travelling})
-        agreed[LAYOUT_DIGEST] = layout_digest(self.spec, layout)
+        digest, travelling = layout_digest(self.spec, layout), self._decoder.travelling
+        agreed = agreed_record(config, purpose, job_of(self.inner), digest, travelling)
         model = pack_arrays(ndarrays_of(arrays))
         total = self._groups.run(params, members, model, agreed, server_round, purpose, accept)
         return total, params

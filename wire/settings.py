@@ -5,6 +5,7 @@ clients that were told different things hold masks that do not cancel.
 Refuses to know: what the values do; ranges are checked where they are used.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Self
@@ -156,6 +157,27 @@ def exact_types(config: ConfigRecord) -> ConfigRecord:
     floats = {field.name.replace("_", "-") for field in fields(Assignment) if field.type is float}
     pairs = {key: float(v) if key in floats and type(v) is int else v for key, v in config.items()}
     return ConfigRecord(pairs)
+
+
+def agreed_record(
+    config: ConfigRecord,
+    purpose: Purpose,
+    job: Job,
+    layout: bytes,
+    travelling: Mapping[str, str | int | float],
+) -> ConfigRecord:
+    """All that travels in r1 beside the model; `Assignment.from_record` is the inverse.
+
+    Args:
+        config: as configured, or as a strategy's author wrote it.
+        purpose: of the session.
+        job: of its clients.
+        layout: `layout_digest` of its vector.
+        travelling: what the decoder of the sum asks of those who encode.
+    """
+    agreed = exact_types(config)
+    agreed.update({PURPOSE: purpose.value, JOB: job.value, LAYOUT_DIGEST: layout, **travelling})
+    return agreed
 
 
 def layout_digest(spec: VectorSpec, scalars: ScalarLayout) -> bytes:

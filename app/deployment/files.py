@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from arithmetic.errors import ConfigError, SetupError
+from clients.bounded_file import read_bounded
 
 SECRET: Final = 0o600
 PUBLIC: Final = 0o644
@@ -81,8 +82,7 @@ def read(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise ConfigError(f"{path} is missing; take it from the kit that scripts/provision made")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_bounded(path, MOST_BYTES)
     except OSError as error:
         raise SetupError(
             f"{path} cannot be read ({error.strerror}); let the user that runs this read it"
