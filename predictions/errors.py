@@ -7,6 +7,8 @@ ChorusError
   FrameRejected      FORMAT   a frame that is truncated, oversize, replayed, out of turn or badly tagged
   AnswerRejected     CRYPTO   servers that disagree, or a canary that came back wrong: no prediction is given
   QueryRefused       POLICY   quota, rate limit, or a kind of answer the owner does not allow
+
+This module decides the types; it knows nothing of sockets and protocols.
 """
 
 from arithmetic.errors import ChorusError

@@ -1,7 +1,7 @@
 """What the three servers compute: a list of operations on wires, public to all of them.
 
-A wire carries, for each example of a batch, a tensor of integers: `round(value * scale)` modulo 2^bits. Linear operations
-and products live in 2^64, whose results they truncate into a small ring 2^bits, where signs are cheap; ReLU, `Lift` and
+A wire carries, for each example of a batch, a tensor of integers: `round(value * scale)` modulo 2^bits. Linear
+operations and products live in 2^64, whose results they truncate into a small ring 2^bits, where signs are cheap; ReLU, `Lift` and
 `LayerNorm` bring a wire back to 2^64. This module decides the operations, their integer meaning and the limits a
 program must keep; it refuses to know weights, masks, parties and torch.
 
