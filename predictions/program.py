@@ -1,9 +1,9 @@
 """What the three servers compute: a list of operations on wires, public to all of them.
 
 A wire carries, for each example of a batch, a tensor of integers: `round(value * scale)` modulo 2^bits. Linear
-operations and products live in 2^64, whose results they truncate into a small ring 2^bits, where signs are cheap; ReLU, `Lift` and
-`LayerNorm` bring a wire back to 2^64. This module decides the operations, their integer meaning and the limits a
-program must keep; it refuses to know weights, masks, parties and torch.
+operations and products live in 2^64 and truncate their results into a small ring 2^bits, where signs are cheap;
+`Relu`, `Lift` and `LayerNorm` bring a wire back to 2^64. This module decides the operations, their integer meaning
+and the limits a program must keep; it refuses to know weights, masks, parties and torch.
 
 The shape of the network is public; weights, inputs and answers are not. `bound` of a wire is proven by the
 conversion for every input within the declared range: no program of proven bounds can wrap.
