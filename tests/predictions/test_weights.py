@@ -1,3 +1,5 @@
+"""The integers of one step: what they must look like, and that they are never shown."""
+
 import numpy as np
 import pytest
 
