@@ -1,14 +1,18 @@
 """Layer normalisation on masked values: right wherever the plan says so, never above its bound."""
 
+import os
+from collections.abc import Generator
+
 import numpy as np
 import pytest
 
+from arithmetic.residues import to_signed
 from predictions.errors import PredictionRange
 from predictions.material import Dealer, Hand, Masked
 from predictions.normalising import Integers, Normalising, normalising, plain
 from predictions.program import LayerNorm, Wire
-from predictions.ring import WIDE, Words, reduced, signed
-from predictions.steps import layer_norm
+from predictions.ring import WIDE, Words, reduced
+from predictions.steps import layer_norm, multiplication, truncation
 from predictions.stream import SeedStream
 from tests.support.masked_run import drive
 
@@ -50,7 +54,68 @@ def _masked(plan: Normalising, values: Integers) -> Integers:
     assert (two.share == outcome.second).all()
     for hand in hands:
         hand.finish()
-    return signed(one.masked - one.share - two.share, WIDE).reshape(values.T.shape).T
+    return to_signed(one.masked - one.share - two.share, WIDE).reshape(values.T.shape).T
+
+
+class _Recording(Hand):
+    """A hand that keeps what was opened before it, and what it was told."""
+
+    def __init__(self, party: int, seed: bytes, corrections: bytes) -> None:
+        super().__init__(party, SeedStream(seed), corrections)
+        self.seen: list[bytes] = []
+
+    def open_words(self, *parts: tuple[Words, int]) -> Generator[bytes, bytes, list[Words]]:
+        opened = yield from super().open_words(*parts)
+        self.seen += [words.tobytes() for words in opened]
+        return opened
+
+
+def _seen(plan: Normalising, values: Integers) -> list[bytes]:
+    """Everything that one server is told: the other's messages, and what both opened."""
+    seeds = os.urandom(32), os.urandom(32)
+    dealer = Dealer(*map(SeedStream, seeds))
+    layer_norm.prepare(dealer, dealer.words(values.T.shape, BITS), BITS, plan)
+    hands = _Recording(1, seeds[0], b""), _Recording(2, seeds[1], dealer.corrections())
+    shares = [hand.words(values.T.shape, BITS) for hand in hands]
+    hidden = reduced(values.T.astype(np.uint64).astype(shares[0].dtype) + shares[0] + shares[1], BITS)
+    _, _, said = drive(
+        *(
+            layer_norm.evaluate(hand, Masked(hidden, share), BITS, plan)
+            for hand, share in zip(hands, shares, strict=True)
+        )
+    )
+    return [*said[0], *said[1], *hands[0].seen]
+
+
+def _told_apart(plan: Normalising) -> float:
+    """Largest two-sample chi-square of bytes, in deviations, for zeros against large values."""
+    worst = 0.0
+    small = np.zeros((3000, 2), np.int64)
+    large = np.full((3000, 2), 2**23) * np.array([[1, -1]])
+    for one, other in zip(_seen(plan, small), _seen(plan, large), strict=True):
+        counts = np.array(
+            [np.bincount(np.frombuffer(seen, np.uint8), minlength=256) for seen in (one, other)]
+        )
+        counts = counts[:, counts.sum(0) > 0].astype(float)
+        free = counts.shape[1] - 1
+        chi = ((counts[0] - counts[1]) ** 2 / counts.sum(0)).sum()
+        worst = max(worst, (chi - free) / (2 * free) ** 0.5)
+    return float(worst)
+
+
+def _barely_masked(hand: Hand, share: Words, shift: int, bits: int) -> Generator[bytes, bytes, Masked]:
+    """A truncation that forgets its own randomness."""
+    hand.words(share.shape, WIDE)
+    return (yield from truncation.evaluate(hand, share, shift - 1, bits))
+
+
+def test_what_a_server_sees_for_zeros_and_for_large_values_looks_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = _plan(2)
+    assert _told_apart(plan) < 8
+    monkeypatch.setattr(multiplication, "truncated", _barely_masked)
+    assert _told_apart(plan) > 100
 
 
 def _exact(values: Integers) -> np.ndarray:
