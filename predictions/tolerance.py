@@ -42,7 +42,7 @@ def tolerance(program: Program, weights: tuple[Weights, ...], inputs: NDArray[np
     errors = {0: torch.zeros(inputs.shape, dtype=torch.float64)}
     for operation in program.operations:
         read = [errors[source] for source in sources(operation)]
-        error = _error(program, operation, weights, read, values) * _WIDENING
+        error = _error(program, operation, weights, read, values)
         errors[operation.target] = error.reshape(len(inputs), *program.wires[operation.target].shape)
     found: NDArray[np.float64] = errors[program.operations[-1].target].numpy()
     return np.ceil(found).astype(np.int64)
@@ -58,12 +58,12 @@ def _error(
     match operation:
         case steps.Linear():
             matrix = _sizes(weights[operation.weights])
-            return read[0] @ matrix.T / 2.0**operation.shift + TRUNCATED
+            return read[0] @ matrix.T * (_WIDENING / 2.0**operation.shift) + TRUNCATED
         case steps.Convolution(_, _, number, shift, kernel, stride, padding, dilation, groups):
             matrix = _sizes(weights[number])
             taps = matrix.reshape(len(matrix), -1, *kernel)
             reach = functional.conv2d(read[0], taps, None, stride, padding, dilation, groups)
-            return reach / 2.0**shift + TRUNCATED
+            return reach * (_WIDENING / 2.0**shift) + TRUNCATED
         case steps.MaxPool(_, _, kernel, stride, padding, dilation):
             return functional.max_pool2d(read[0], kernel, stride, padding, dilation)
         case steps.SumPool(_, _, kernel, stride, padding):
