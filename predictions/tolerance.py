@@ -16,11 +16,13 @@ from torch.nn import functional
 
 from predictions import program as steps
 from predictions import reference
+from predictions.normalising import Normalising, normalising
 from predictions.program import Operation, Program
 from predictions.validity import sources
 from predictions.weights import Weights
 
-TRUNCATED: Final = 2.0  # units that a truncated product may be off
+TRUNCATED: Final = 1.0  # a carry of two shares and one of their mask: floor - 1, floor or floor + 1
+_TABLE: Final = 2.0**-14  # two evaluations, each within 2^-15 of the root
 _WIDENING: Final = 1 + 2.0**-30  # float64 sums of a million terms are off by less
 
 
@@ -70,20 +72,27 @@ def _error(
             return functional.avg_pool2d(read[0], kernel, stride, padding, divisor_override=1)
         case steps.Add():
             return read[0] + read[1]
-        case steps.LayerNorm(source, target, epsilon):
-            given, gives = program.wires[source].scale, program.wires[target].scale
-            return _normalised(torch.from_numpy(values[source]) / given, read[0] / given, epsilon) * gives
+        case steps.LayerNorm(source, target):
+            plan = normalising(operation, program.wires[source], program.wires[target])
+            return _normalised(plan, torch.from_numpy(values[source]).double(), read[0])
         case _:
             return read[0]
 
 
-def _normalised(values: Tensor, errors: Tensor, epsilon: float) -> Tensor:
-    """Of `x / s` with s = sqrt(mean(x^2) + epsilon): s is a norm, so it moves by the errors' own at most."""
+def _normalised(plan: Normalising, values: Tensor, errors: Tensor) -> Tensor:
+    """Of `x / r`, where r = sqrt(mean(x^2) + epsilon) is a norm, so it moves by the norm of the errors at most.
+
+    What the arithmetic adds, here and in plain fixed point, is relative: that of the table, and that of the sum of
+    squares, which is cut to few bits where it is small (`predictions.normalising`).
+    """
     axes = tuple(range(1, values.ndim))
-    deviation = torch.sqrt(values.square().mean(axes, keepdim=True) + epsilon)
+    root = torch.sqrt(values.square().mean(axes, keepdim=True) + plan.epsilon / plan.count)
     moved = torch.sqrt(errors.square().mean(axes, keepdim=True))
-    least = (deviation - moved).clamp(min=math.sqrt(epsilon))
-    return errors / least + values.abs() * moved / (deviation * least)
+    least = (root - moved).clamp(min=math.sqrt(plan.epsilon / plan.count))
+    shifted = errors / least + values.abs() * moved / (root * least)
+    cut = least.square() * plan.count / 2.0**plan.cut
+    relative = _TABLE + 2 * TRUNCATED / cut
+    return plan.scale * (shifted + relative * (values.abs() + errors) / least) + 2 * TRUNCATED
 
 
 def _sizes(held: Weights) -> Tensor:
