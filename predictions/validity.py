@@ -53,12 +53,14 @@ def headroom(operations: Sequence[Operation], wires: int) -> list[int]:
 
 
 def most_normalised(shape: tuple[int, ...]) -> float:
-    """Below what integers under a LayerNorm stay, so that it can be planned (`predictions.normalising`).
+    """Below what integers under a LayerNorm stay: the root of a larger sum of squares has no room in its plan.
+
+    `predictions.normalising` has the exact rule; this one implies it, for any scale of the target.
 
     Args:
         shape: of one example.
     """
-    return math.sqrt(2.0**60 / math.prod(shape))
+    return (1 - 2.0**-10) * 2.0**28 / math.sqrt(math.prod(shape))
 
 
 def matrix_shape(program: Program, operation: steps.Linear | steps.Convolution) -> tuple[int, int]:
