@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from arithmetic.errors import SetupError
 from predictions.conversion import convert
@@ -41,10 +42,13 @@ def test_a_model_comes_back_from_its_file(model: tuple[Program, tuple[Weights, .
 
 def test_the_same_program_is_the_same_bytes(model: tuple[Program, tuple[Weights, ...]]) -> None:
     again = from_bytes(to_bytes(model[0]))
+    assert again == model[0]
     assert to_bytes(again) == to_bytes(model[0])
     assert digest(again) == digest(model[0])
     other, _ = convert(*network("depthwise"))
     assert digest(other) != digest(model[0])
+    whole, _ = convert(nn.Linear(3, 2), (3,), 0, 1)  # a range in whole numbers
+    assert digest(whole) == digest(from_bytes(to_bytes(whole)))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50, 200, -1, -5000])
@@ -152,6 +156,33 @@ def test_a_program_that_breaks_the_contract_is_refused(
 ) -> None:
     table = json.loads(to_bytes(model[0]))
     CHANGES[name](table)
+    with pytest.raises(ModelRejected):
+        from_bytes(json.dumps(table).encode())
+
+
+LAYER_NORM_CHANGES: dict[str, Callable[[Any], None]] = {
+    f"{place} = {value}": _set(place, value)
+    for place, value in [
+        ("operations/2/epsilon", 0.0),
+        ("operations/2/epsilon", 1e9),
+        ("operations/2/epsilon", -1e-5),
+        ("wires/2/bound", 0.0),
+        ("wires/2/scale", 2.0**-40),
+        ("wires/2/bits", 40),
+        ("wires/3/bound", 0.0),
+        ("wires/3/bound", 1e12),
+        ("wires/3/scale", 2.0**-30),
+        ("wires/3/bits", 40),
+    ]
+}
+
+
+@pytest.mark.parametrize("name", LAYER_NORM_CHANGES)
+def test_a_layer_norm_that_cannot_be_planned_is_refused(name: str) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.LayerNorm(8), nn.Linear(8, 3))
+    table = json.loads(to_bytes(convert(module, (1, 3, 3), 0.0, 1.0)[0]))
+    assert table["operations"][2]["kind"] == "LayerNorm"
+    LAYER_NORM_CHANGES[name](table)
     with pytest.raises(ModelRejected):
         from_bytes(json.dumps(table).encode())
 

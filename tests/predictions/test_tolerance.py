@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from predictions import program as steps
 from predictions import reference
@@ -14,7 +16,7 @@ from predictions.validity import check
 from predictions.values import to_integers, to_logits
 from predictions.weights import Weights
 from tests.support.masked_run import predict
-from tests.support.networks import LAYER_NORM_NAMES, NAMES, network
+from tests.support.networks import LAYER_NORM_NAMES, LAYERS, NAMES, network, row_of_layers
 
 ROWS = 6
 
@@ -34,6 +36,17 @@ def test_the_servers_answer_what_plain_fixed_point_says(name: str) -> None:
     clear = ordered[:, -1] - ordered[:, -2] > 2 * most.max(axis=1)
     labels = predict(program, weights, inputs, Answer.LABEL).found
     assert (labels == plain.argmax(axis=1))[clear].all()
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.sampled_from(LAYERS), min_size=1, max_size=7), st.integers(0, 2**16), st.integers(3, 7))
+def test_any_row_of_layers_is_answered_as_plain_fixed_point_says(
+    kinds: list[str], seed: int, side: int
+) -> None:
+    program, weights = convert(row_of_layers(kinds, seed, side), (2, side, side), -1.0, 1.5)
+    inputs = to_integers(program, np.random.default_rng(seed).uniform(-1.0, 1.5, (3, 2, side, side)))
+    off = np.abs(predict(program, weights, inputs).found - reference.evaluate(program, weights, inputs))
+    assert (off <= tolerance(program, weights, inputs)).all()
 
 
 def test_what_a_lie_moves_further_is_outside() -> None:

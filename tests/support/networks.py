@@ -57,6 +57,17 @@ class Functional(nn.Module):
         return 0.5 * self.head(functional.dropout(x, 0.3, self.training).view(x.size(0), -1))
 
 
+class Skip(nn.Module):
+    """A residual sum without a ReLU behind it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
 def _plain() -> nn.Module:
     return nn.Sequential(
         nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)
@@ -141,6 +152,7 @@ _WITH_LAYER_NORM: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], floa
     "mnist": (_mnist, (1, 28, 28), 0.0, 1.0),
     "layer norms": (_layer_norms, (1, 6, 6), -1.0, 1.0),
 }
+LAYERS = ("conv", "relu", "norm", "max", "average", "sum")
 NAMES = tuple(_MAKERS)
 LAYER_NORM_NAMES = tuple(_WITH_LAYER_NORM)
 
@@ -152,10 +164,41 @@ def network(name: str) -> Network:
         torch.manual_seed(1)
         module = make()
         for each in module.modules():
-            if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d):
-                each.get_buffer("running_mean").normal_(0, 0.3 * high)
-                each.get_buffer("running_var").uniform_(0.3, 2).mul_(max(1.0, high))
-            if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm) and each.weight is not None:
-                nn.init.normal_(each.weight, 1, 0.3)
-                nn.init.normal_(each.bias, 0, 0.2)
+            _trained(each, high)
     return module, shape, low, high
+
+
+def row_of_layers(kinds: list[str], seed: int, side: int) -> nn.Module:
+    """Layers of `LAYERS` in a row on examples (2, side, side), and a linear one to three logits."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers: list[nn.Module] = []
+        channels = 2
+        for kind in kinds:
+            if kind == "conv":
+                given, channels = channels, 2 * int(torch.randint(1, 3, ()))
+                layers.append(nn.Conv2d(given, channels, 3, padding=1, groups=2))
+            elif kind == "relu":
+                layers.append(nn.ReLU())
+            elif kind == "norm":
+                layers.append(_trained(nn.BatchNorm2d(channels), 1.0))
+            elif kind == "max" and side >= 2:
+                layers.append(nn.MaxPool2d(2, stride=1))
+                side -= 1
+            elif kind == "average" and side >= 2:
+                layers.append(nn.AvgPool2d(2))
+                side //= 2
+            elif kind == "sum":
+                layers.append(Skip(nn.Sequential(nn.ReLU(), nn.Conv2d(channels, channels, 1))))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side * side, 3))
+
+
+def _trained(module: nn.Module, high: float) -> nn.Module:
+    """Norms with statistics and weights as after some training on inputs up to `high`."""
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        module.get_buffer("running_mean").normal_(0, 0.3 * high)
+        module.get_buffer("running_var").uniform_(0.3, 2).mul_(max(1.0, high))
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm) and module.weight is not None:
+        nn.init.normal_(module.weight, 1, 0.3)
+        nn.init.normal_(module.bias, 0, 0.2)
+    return module

@@ -16,7 +16,7 @@ from arithmetic.errors import ParameterError
 from predictions.conversion import SUPPORTED, calibrate, convert
 from predictions.errors import PredictionRange, UnsupportedModel
 from predictions.validity import check
-from tests.support.networks import LAYER_NORM_NAMES, NAMES, network
+from tests.support.networks import LAYER_NORM_NAMES, LAYERS, NAMES, network, row_of_layers
 
 IMAGE = (1, 6, 6)
 
@@ -58,65 +58,15 @@ def test_a_bound_is_reached_by_the_worst_input() -> None:
     assert program.wires[-1].bound == pytest.approx(21.0, abs=0.01)
 
 
-layer_kinds = st.sampled_from(["linear", "conv", "relu", "norm", "max", "average", "sum"])
-
-
-class Skip(nn.Module):
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.inner(x)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(layer_kinds, min_size=1, max_size=7), st.integers(0, 2**16), st.integers(4, 9))
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(LAYERS), min_size=1, max_size=7), st.integers(0, 2**16), st.integers(4, 9))
 def test_any_row_of_layers_computes_what_torch_computes(kinds: list[str], seed: int, side: int) -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = _of(kinds, side)
+    module = row_of_layers(kinds, seed, side)
     program, weights = convert(module, (2, side, side), -1.0, 1.5)
     check(program, weights)
     found = calibrate(module, program, weights, uniform((2, side, side), -1.0, 1.5, 9))
     assert found.error < 0.002
     assert max(found.used) <= 1.0
-
-
-def _of(kinds: list[str], side: int) -> nn.Module:
-    layers: list[nn.Module] = []
-    for kind in kinds:
-        if kind == "conv":
-            gives = 2 * int(torch.randint(1, 3, ()))
-            layers.append(nn.Conv2d(_channels(layers), gives, 3, padding=1, groups=2))
-        elif kind == "relu":
-            layers.append(nn.ReLU())
-        elif kind == "norm":
-            layers.append(_norm(_channels(layers)))
-        elif kind == "max" and side >= 2:
-            layers.append(nn.MaxPool2d(2, stride=1))
-            side -= 1
-        elif kind == "average" and side >= 2:
-            layers.append(nn.AvgPool2d(2))
-            side //= 2
-        elif kind == "sum":
-            channels = _channels(layers)
-            layers.append(Skip(nn.Sequential(nn.ReLU(), nn.Conv2d(channels, channels, 1))))
-    size = (_channels(layers)) * side * side
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size, 3))
-
-
-def _channels(layers: list[nn.Module]) -> int:
-    return next((each.out_channels for each in reversed(layers) if isinstance(each, nn.Conv2d)), 2)
-
-
-def _norm(channels: int) -> nn.Module:
-    norm = nn.BatchNorm2d(channels)
-    norm.get_buffer("running_mean").normal_(0, 0.5)
-    norm.get_buffer("running_var").uniform_(0.5, 2)
-    nn.init.normal_(norm.weight, 1, 0.5)
-    nn.init.normal_(norm.bias, 0, 0.5)
-    return norm
 
 
 def sequential(*layers: nn.Module) -> nn.Module:
