@@ -158,7 +158,7 @@ def test_a_lot_of_another_size_is_refused(cut: int) -> None:
     seeds = os.urandom(32), os.urandom(32)
     corrections = prepare(program, helper, 4, Answer.LOGITS, *seeds)
     masked = mask_input(program, random_inputs(program, 4, rng), sub_seed(seeds[0]), sub_seed(seeds[1]))
-    for wrong in (corrections[:-cut], corrections + bytes(cut)):
+    for wrong in (corrections[:-cut], bytes(corrections) + bytes(cut)):
         honest = evaluate(program, first, Lot(4, seeds[0], b""), masked, Answer.LOGITS)
         with pytest.raises(FrameRejected, match="material"):
             drive(honest, evaluate(program, second, Lot(4, seeds[1], wrong), masked, Answer.LOGITS))
