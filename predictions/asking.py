@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from arithmetic.errors import ParameterError
+from arithmetic.residues import to_signed
 from predictions.errors import AnswerRejected, FrameRejected
 from predictions.primitives import DIGEST_BYTES, derive_key, same
 from predictions.program import Answer, Program
-from predictions.ring import WIDE, Words, pack, packed_bytes, reduced, signed, unpack, volume
+from predictions.ring import WIDE, Octets, Words, pack, packed_bytes, reduced, unpack, volume
 from predictions.seeds import INPUT, input_masks
 from predictions.steps.choosing import NUMBER_BITS
 from predictions.steps.counting import COUNT_BITS
@@ -40,7 +41,7 @@ class MaskedAnswer:
         return self.digest + self.share + self.masked
 
     @classmethod
-    def from_bytes(cls, program: Program, rows: int, answer: Answer, data: bytes) -> "MaskedAnswer":
+    def from_bytes(cls, program: Program, rows: int, answer: Answer, data: Octets) -> "MaskedAnswer":
         """The answer that `to_bytes` wrote.
 
         Raises:
@@ -53,8 +54,9 @@ class MaskedAnswer:
                 f"an answer has {DIGEST_BYTES + size + masked} bytes, not {len(data)}; "
                 "both sides must speak of the same program and batch"
             )
-        share = data[DIGEST_BYTES : DIGEST_BYTES + size]
-        return cls(data[DIGEST_BYTES + size :], share, data[:DIGEST_BYTES])
+        parts = bytes(data)
+        share = parts[DIGEST_BYTES : DIGEST_BYTES + size]
+        return cls(parts[DIGEST_BYTES + size :], share, parts[:DIGEST_BYTES])
 
 
 def sub_seed(seed: bytes) -> bytes:
@@ -97,7 +99,7 @@ def mask_input(
     return masked + pack(reduced(numbers + one.labels + two.labels, NUMBER_BITS), NUMBER_BITS)
 
 
-def parse_input(program: Program, rows: int, answer: Answer, masked: bytes) -> tuple[Words, Words]:
+def parse_input(program: Program, rows: int, answer: Answer, masked: Octets) -> tuple[Words, Words]:
     """Values and labels of `mask_input`, rows last.
 
     Raises:
@@ -127,7 +129,7 @@ def unmask(
     shares = unpack(first.share, bits) + unpack(second.share, bits)
     if answer is Answer.COUNT:
         return reduced(shares, bits).astype(np.int64)
-    values = signed(reduced(unpack(first.masked, bits) - shares, bits), bits)
+    values = to_signed(reduced(unpack(first.masked, bits) - shares, bits), bits)
     return values.reshape(count // rows, rows).T.copy() if answer is Answer.LOGITS else values
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from arithmetic.errors import ParameterError
 from predictions.asking import MaskedAnswer, parse_input
+from predictions.costs import NO_NORMALISATION
 from predictions.material import Hand, Masked
 from predictions.model_shares import OnlineModel
 from predictions.primitives import derive_key
@@ -27,7 +28,7 @@ from predictions.program import (
     Reshape,
     SumPool,
 )
-from predictions.ring import pack
+from predictions.ring import Octets, pack
 from predictions.seeds import INPUT, WORK, input_masks
 from predictions.steps import choosing, convolution, counting, injection, linear, local
 from predictions.stream import SeedStream
@@ -45,12 +46,12 @@ class Lot:
 
     rows: int
     seed: bytes = field(repr=False)
-    corrections: bytes = field(repr=False)
+    corrections: Octets = field(repr=False)
 
 
 def evaluate(
-    program: Program, model: OnlineModel, lot: Lot, masked_input: bytes, answer: Answer
-) -> Generator[bytes, bytes, MaskedAnswer]:
+    program: Program, model: OnlineModel, lot: Lot, masked_input: Octets, answer: Answer
+) -> Generator[bytes, Octets, MaskedAnswer]:
     """Evaluate one batch: `next` gives the first message, `send(the other's)` the next, StopIteration the answer.
 
     Args:
@@ -86,7 +87,7 @@ def evaluate(
 
 def _step(
     hand: Hand, program: Program, model: OnlineModel, operation: Operation, wires: dict[int, Masked]
-) -> Generator[bytes, bytes, Masked]:
+) -> Generator[bytes, Octets, Masked]:
     """Evaluate one operation."""
     target = program.wires[operation.target]
     if isinstance(operation, Add | Reduce | Reshape | SumPool):
@@ -110,4 +111,4 @@ def _step(
         case Lift():
             return (yield from injection.lift(hand, source.masked.reshape(-1), bits))
         case LayerNorm():
-            raise ParameterError("layer normalisation cannot be evaluated; convert a model without it")
+            raise ParameterError(NO_NORMALISATION)

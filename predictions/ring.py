@@ -6,36 +6,36 @@ Refuses to know: what is secret and what is public.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 Words = npt.NDArray[np.unsignedinteger]
 Planes = npt.NDArray[np.uint8]
+Octets = bytes | memoryview
 
 WIDE = 64
 _BYTE = 8
+_ALIGNMENT = 8
 _EACH_BIT = (1 << np.arange(_BYTE, dtype=np.uint8))[:, np.newaxis]
 _CHUNK = 1 << 14
 
 
+@cache
 def word(bits: int) -> np.dtype[np.unsignedinteger]:
     """The narrowest unsigned type that holds a residue mod 2^bits."""
     size = next(size for size in (1, 2, 4, 8) if bits <= size * _BYTE)
     return np.dtype(f"<u{size}")
 
 
-def reduced(words: Words, bits: int) -> Words:
-    """The residues mod 2^bits in their own word; no copy where they are in it already."""
+def reduced(words: Words, bits: int, in_place: bool = False) -> Words:
+    """The residues mod 2^bits in their own word; no copy where they are such residues for sure."""
     kind = word(bits)
     narrow = words.astype(kind, copy=False)
-    return narrow if bits == kind.itemsize * _BYTE else narrow & kind.type((1 << bits) - 1)
-
-
-def signed(words: Words, bits: int) -> npt.NDArray[np.int64]:
-    """The integers of least magnitude that have these residues mod 2^bits."""
-    shift = np.uint64(WIDE - bits)
-    return (words.astype(np.uint64) << shift).view(np.int64) >> np.int64(shift)
+    if bits == kind.itemsize * _BYTE:
+        return narrow
+    return np.bitwise_and(narrow, kind.type((1 << bits) - 1), out=narrow if in_place else None)
 
 
 def packed_bytes(count: int, bits: int) -> int:
@@ -51,7 +51,7 @@ def pack(words: Words, bits: int) -> bytes:
     return np.ascontiguousarray(words).view(np.uint8).reshape(-1, words.itemsize)[:, :size].tobytes()
 
 
-def unpack(data: bytes, bits: int) -> Words:
+def unpack(data: Octets, bits: int) -> Words:
     """The residues of `pack`, shape (count,); a residue above 2^bits is reduced."""
     size, kind = -(-bits // _BYTE), word(bits)
     if size == kind.itemsize:
@@ -59,6 +59,11 @@ def unpack(data: bytes, bits: int) -> Words:
     columns = np.zeros((len(data) // size, kind.itemsize), np.uint8)
     columns[:, :size] = np.frombuffer(data, np.uint8).reshape(-1, size)
     return reduced(columns.view(kind).reshape(-1), bits)
+
+
+def aligned(size: int) -> int:
+    """The next multiple of 8 bytes: every piece of material begins at one, so that words can be read in place."""
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
 def plane_bytes(count: int) -> int:

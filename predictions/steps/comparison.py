@@ -16,7 +16,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from predictions.material import Dealer, Hand
-from predictions.ring import Planes, Words, to_planes
+from predictions.ring import Octets, Planes, Words, to_planes
 from predictions.trees import Tree
 
 _ONES = 0xFF
@@ -52,7 +52,7 @@ def prepare(dealer: Dealer, masks: Words, bits: int, tree: Tree) -> Planes:
     return hidden
 
 
-def evaluate(hand: Hand, masked: Words, bits: int, tree: Tree) -> Generator[bytes, bytes, Planes]:
+def evaluate(hand: Hand, masked: Words, bits: int, tree: Tree) -> Generator[bytes, Octets, Planes]:
     """The plane of `[y >= 0] ^ mask`, the same at both servers.
 
     Args:
