@@ -1,7 +1,8 @@
 """What each server sees of two very different inputs and models: the same statistics, and a defence that can fail.
 
 Every byte that a server receives is counted by its value, over many queries; both hypotheses must give counts that a
-uniform source gives. """
+uniform source gives.
+"""
 
 import os
 
