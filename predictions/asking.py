@@ -92,11 +92,11 @@ def mask_input(
     answer = Answer.LOGITS if labels is None else Answer.COUNT
     one, two = (input_masks(program, len(inputs), answer, seed) for seed in (first, second))
     values = np.moveaxis(inputs, 0, -1).astype(np.int64).view(np.uint64)
-    masked = pack(values + one.values + two.values, WIDE)
+    masked = pack(values + one.values + two.values, WIDE).tobytes()
     if labels is None:
         return masked
     numbers = labels.astype(np.int64).view(np.uint64)
-    return masked + pack(reduced(numbers + one.labels + two.labels, NUMBER_BITS), NUMBER_BITS)
+    return masked + pack(reduced(numbers + one.labels + two.labels, NUMBER_BITS), NUMBER_BITS).tobytes()
 
 
 def parse_input(program: Program, rows: int, answer: Answer, masked: Octets) -> tuple[Words, Words]:

@@ -18,7 +18,7 @@ from predictions.program import (
     Program,
     Relu,
 )
-from predictions.ring import WIDE, aligned, packed_bytes, plane_bytes, volume, word
+from predictions.ring import WIDE, aligned, packed_bytes, plane_bytes, volume
 from predictions.steps.choosing import NUMBER_BITS
 from predictions.steps.counting import COUNT_BITS
 from predictions.trees import Tree, quick, tree_of
@@ -65,7 +65,7 @@ def cost_of(program: Program, rows: int, answer: Answer) -> Cost:
     if answer is Answer.LABEL:
         return total
     sign = _of_comparison(2 * rows, NUMBER_BITS, quick(NUMBER_BITS))
-    return total + sign + Cost(material=aligned(2 * rows * word(COUNT_BITS).itemsize))
+    return total + sign + Cost(material=aligned(packed_bytes(2 * rows, COUNT_BITS)))
 
 
 def _of_operation(program: Program, operation: Operation, rows: int) -> Cost:
@@ -73,7 +73,7 @@ def _of_operation(program: Program, operation: Operation, rows: int) -> Cost:
     count = volume(target.shape) * rows
     match operation:
         case Linear() | Convolution():
-            return Cost(1, packed_bytes(count, target.bits), aligned(count * word(target.bits).itemsize))
+            return Cost(1, packed_bytes(count, target.bits), aligned(packed_bytes(count, target.bits)))
         case Relu():
             bits = program.wires[operation.source].bits
             sign = _of_comparison(count, bits, tree_of(bits, count))
@@ -95,7 +95,7 @@ def _of_tournament(players: int, games: int, *rings: int) -> Cost:
         count = players // 2 * games
         total += _of_comparison(count, rings[0], tree_of(rings[0], count)) + Cost(exchanges=1)
         for bits in rings:
-            total += Cost(0, packed_bytes(count, bits), aligned(2 * count * word(bits).itemsize))
+            total += Cost(0, packed_bytes(count, bits), aligned(packed_bytes(2 * count, bits)))
         players -= players // 2
     return total
 

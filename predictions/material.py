@@ -13,7 +13,7 @@ import numpy as np
 
 from predictions.errors import FrameRejected
 from predictions.primitives import Digest
-from predictions.ring import Octets, Planes, Words, aligned, pack, packed_bytes, reduced, unpack, volume, word
+from predictions.ring import Octets, Planes, Words, aligned, pack, packed_bytes, reduced, unpack, volume
 from predictions.stream import Stream
 
 Exchange = Generator[bytes, Octets, Planes]
@@ -67,9 +67,9 @@ class Dealer:
     def share_words(self, truth: Words, bits: int) -> Masks:
         """Share residues additively."""
         first = self._first.words(truth.shape, bits)
-        second = self._next(first.nbytes).view(first.dtype).reshape(first.shape)
-        np.subtract(truth, first, out=second)
-        return Masks(first, reduced(second, bits, in_place=True))
+        second = reduced(truth - first, bits, in_place=True)
+        self._next(packed_bytes(second.size, bits))[:] = pack(second, bits)
+        return Masks(first, second)
 
     def share_planes(self, truth: Planes) -> None:
         """Share bits mod 2."""
@@ -112,8 +112,7 @@ class Hand:
         """Its share of what the dealer shared next."""
         if self.first:
             return self._stream.words(shape, bits)
-        kind = word(bits)
-        return self._corrected(volume(shape) * kind.itemsize).view(kind).reshape(shape)
+        return unpack(self._corrected(packed_bytes(volume(shape), bits)), bits).reshape(shape)
 
     def shared_planes(self, shape: tuple[int, ...]) -> Planes:
         """Its share of the bits that the dealer shared next."""
@@ -129,7 +128,7 @@ class Hand:
 
     def open_words(self, *parts: tuple[Words, int]) -> Generator[bytes, Octets, list[Words]]:
         """Sums of both servers' shares, each mod its 2^bits, in one exchange."""
-        theirs = yield b"".join(pack(mine, bits) for mine, bits in parts)
+        theirs = yield b"".join(pack(mine, bits).data for mine, bits in parts)
         _check_length(theirs, sum(packed_bytes(mine.size, bits) for mine, bits in parts))
         opened, start = [], 0
         for mine, bits in parts:

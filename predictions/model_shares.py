@@ -15,7 +15,7 @@ from arithmetic.errors import ParameterError
 from predictions.errors import FrameRejected
 from predictions.primitives import KEY_BYTES, Entropy, derive_key
 from predictions.program import Convolution, Linear, Program
-from predictions.ring import WIDE, Octets, Words, pack, packed_bytes, unpack, volume
+from predictions.ring import WIDE, Octets, Words, packed_bytes, unpack, volume
 from predictions.stream import SeedStream
 from predictions.weights import Weights
 
@@ -84,7 +84,7 @@ class OnlineModel:
     def to_bytes(self) -> bytes:
         """A byte for the party, the seed, then matrix and bias of each weights, little-endian."""
         parts = zip(self.masked, self.biases, strict=True)
-        arrays = b"".join(pack(masked, WIDE) + pack(bias, WIDE) for masked, bias in parts)
+        arrays = b"".join(masked.tobytes() + bias.tobytes() for masked, bias in parts)
         return bytes([self.party]) + self.seed + arrays
 
     @classmethod

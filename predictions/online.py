@@ -75,11 +75,15 @@ def evaluate(
     last = program.operations[-1].target
     bits = program.wires[last].bits
     if answer is Answer.LOGITS:
-        return MaskedAnswer(pack(wires[last].masked, bits), pack(wires[last].share, bits), hand.finish())
+        return MaskedAnswer(
+            pack(wires[last].masked, bits).tobytes(), pack(wires[last].share, bits).tobytes(), hand.finish()
+        )
     found = yield from choosing.label(hand, wires[last], bits)
     if answer is Answer.LABEL:
         return MaskedAnswer(
-            pack(found.masked, choosing.NUMBER_BITS), pack(found.share, choosing.NUMBER_BITS), hand.finish()
+            pack(found.masked, choosing.NUMBER_BITS).tobytes(),
+            pack(found.share, choosing.NUMBER_BITS).tobytes(),
+            hand.finish(),
         )
     share = yield from counting.evaluate(hand, found, labels)
     return MaskedAnswer(b"", share.to_bytes(counting.COUNT_BITS // 8, "little"), hand.finish())
