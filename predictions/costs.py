@@ -5,8 +5,10 @@ another size. Refuses to know: frames, tags and TLS, which come on top.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
-from arithmetic.errors import ParameterError
+from predictions.normalising import ENTRIES, ROOT_RING, UNIT_RING, Normalising, normalising
 from predictions.program import (
     Answer,
     Convolution,
@@ -23,7 +25,7 @@ from predictions.steps.choosing import NUMBER_BITS
 from predictions.steps.counting import COUNT_BITS
 from predictions.trees import Tree, quick, tree_of
 
-NO_NORMALISATION = "layer normalisation cannot be evaluated; convert a model without it"
+_REMEMBERED: Final = 64
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Cost:
         )
 
 
+@lru_cache(_REMEMBERED)
 def cost_of(program: Program, rows: int, answer: Answer) -> Cost:
     """The cost of one batch.
 
@@ -55,7 +58,7 @@ def cost_of(program: Program, rows: int, answer: Answer) -> Cost:
         answer: what the asker learns.
 
     Raises:
-        ParameterError: an operation that the servers cannot evaluate.
+        ChorusError: a norm that cannot be planned (`predictions.normalising`).
     """
     total = sum((_of_operation(program, operation, rows) for operation in program.operations), Cost())
     if answer is Answer.LOGITS:
@@ -73,19 +76,40 @@ def _of_operation(program: Program, operation: Operation, rows: int) -> Cost:
     count = volume(target.shape) * rows
     match operation:
         case Linear() | Convolution():
-            return Cost(1, packed_bytes(count, target.bits), aligned(packed_bytes(count, target.bits)))
+            return _of_truncation(count, target.bits)
         case Relu():
             bits = program.wires[operation.source].bits
             sign = _of_comparison(count, bits, tree_of(bits, count))
             return sign + Cost(1, packed_bytes(count, WIDE), 5 * packed_bytes(count, WIDE))
         case Lift():
-            return Cost(1, packed_bytes(count, WIDE), 2 * packed_bytes(count, WIDE))
+            return _of_lift(count)
         case MaxPool():
             return _of_tournament(volume(operation.kernel), count, target.bits)
         case LayerNorm():
-            raise ParameterError(NO_NORMALISATION)
+            source = program.wires[operation.source]
+            return _of_norm(count, rows, normalising(operation, source, target))
         case _:
             return Cost()
+
+
+def _of_truncation(count: int, bits: int) -> Cost:
+    return Cost(1, packed_bytes(count, bits), aligned(packed_bytes(count, bits)))
+
+
+def _of_lift(count: int) -> Cost:
+    return Cost(1, packed_bytes(count, WIDE), 2 * packed_bytes(count, WIDE))
+
+
+def _of_norm(count: int, rows: int, plan: Normalising) -> Cost:
+    """A norm over `count` values; see `predictions.steps.layer_norm`."""
+    column, steps = packed_bytes(rows, WIDE), len(plan.thresholds)
+    squares = _of_lift(count) + Cost(material=column) + _of_truncation(rows, plan.bits) + _of_lift(rows)
+    scales = _of_comparison(steps * rows, plan.bits, quick(plan.bits)) + Cost(1, 2 * column, steps * column)
+    unit = Cost(material=column) + _of_truncation(rows, UNIT_RING)
+    table = Cost(material=2 * ENTRIES * column) + _of_lift(rows) + Cost(1, column, column)
+    inverse = table + _of_truncation(rows, ROOT_RING) + _of_lift(rows) + Cost(1, column, column)
+    normal = Cost(material=packed_bytes(count, WIDE)) + _of_truncation(count, plan.narrow) + _of_lift(count)
+    return squares + scales + unit + inverse + normal
 
 
 def _of_tournament(players: int, games: int, *rings: int) -> Cost:

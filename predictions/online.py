@@ -7,11 +7,10 @@ generator that yields this server's messages and is sent the other's. Refuses to
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from arithmetic.errors import ParameterError
 from predictions.asking import MaskedAnswer, parse_input
-from predictions.costs import NO_NORMALISATION
 from predictions.material import Hand, Masked
 from predictions.model_shares import OnlineModel
+from predictions.normalising import normalising
 from predictions.primitives import derive_key
 from predictions.program import (
     Add,
@@ -30,7 +29,7 @@ from predictions.program import (
 )
 from predictions.ring import Octets, pack
 from predictions.seeds import INPUT, WORK, input_masks
-from predictions.steps import choosing, convolution, counting, injection, linear, local
+from predictions.steps import choosing, convolution, counting, injection, layer_norm, linear, local
 from predictions.stream import SeedStream
 
 
@@ -115,4 +114,5 @@ def _step(
         case Lift():
             return (yield from injection.lift(hand, source.masked.reshape(-1), bits))
         case LayerNorm():
-            raise ParameterError(NO_NORMALISATION)
+            plan = normalising(operation, program.wires[operation.source], target)
+            return (yield from layer_norm.evaluate(hand, source, bits, plan))

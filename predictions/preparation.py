@@ -3,10 +3,10 @@
 Decides: the walk over the operations, the same one as in `predictions.online`. Refuses to know: any masked value.
 """
 
-from arithmetic.errors import ParameterError
-from predictions.costs import NO_NORMALISATION, cost_of
+from predictions.costs import cost_of
 from predictions.material import Dealer, Masks
 from predictions.model_shares import HelperModel
+from predictions.normalising import normalising
 from predictions.primitives import derive_key
 from predictions.program import (
     Add,
@@ -25,7 +25,7 @@ from predictions.program import (
 )
 from predictions.ring import reduced
 from predictions.seeds import INPUT, WORK, input_masks
-from predictions.steps import choosing, convolution, counting, injection, linear, local
+from predictions.steps import choosing, convolution, counting, injection, layer_norm, linear, local
 from predictions.stream import SeedStream
 
 
@@ -89,4 +89,5 @@ def _deal(
             total = reduced(source.first + source.second, bits)
             return injection.prepare_lift(dealer, total.reshape(-1), bits)
         case LayerNorm():
-            raise ParameterError(NO_NORMALISATION)
+            plan = normalising(operation, program.wires[operation.source], target)
+            return layer_norm.prepare(dealer, source, bits, plan)

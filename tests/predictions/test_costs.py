@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from torch import nn
 
-from arithmetic.errors import ParameterError
+from predictions.conversion import convert
 from predictions.costs import Cost, cost_of
-from predictions.program import Answer, LayerNorm, Linear, Program, Relu
+from predictions.program import Answer, Linear, Program, Relu
+from predictions.values import to_integers
 from tests.support.masked_run import INPUT, dense, everything, network, predict, random_inputs, random_weights
 
 
@@ -42,7 +44,12 @@ def test_a_large_network_has_a_cost_without_being_run() -> None:
     assert cost.opened > 1 << 20
 
 
-def test_normalisation_has_no_cost_yet() -> None:
-    program = network((INPUT, (3,), 64), (LayerNorm(0, 1, 1e-5), (3,), 64))
-    with pytest.raises(ParameterError, match="layer normalisation"):
-        cost_of(program, 1, Answer.LOGITS)
+@pytest.mark.parametrize("rows", [1, 9])
+def test_a_norm_costs_what_was_told(rows: int) -> None:
+    module = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3)).eval()
+    program, weights = convert(module, (6,), -1.0, 1.0)
+    inputs = to_integers(program, np.random.default_rng(0).uniform(-1, 1, (rows, 6)))
+    told = predict(program, weights, inputs)
+    cost = cost_of(program, rows, Answer.LOGITS)
+    for messages in told.messages:
+        assert cost == Cost(len(messages), sum(map(len, messages)), len(told.corrections))

@@ -5,17 +5,20 @@ from collections.abc import Generator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from arithmetic.errors import ParameterError
 from predictions.asking import MaskedAnswer, mask_input, sub_seed
+from predictions.conversion import convert
 from predictions.errors import FrameRejected
 from predictions.model_shares import split
 from predictions.online import Lot, evaluate
 from predictions.preparation import prepare
 from predictions.program import Answer, LayerNorm, Linear
 from predictions.trees import lean
+from predictions.values import to_integers
 from tests.support.masked_run import (
     INPUT,
     dense,
@@ -80,16 +83,18 @@ def test_a_lot_is_used_up_to_its_last_byte_whatever_is_asked(answer: Answer) -> 
     assert len(told.corrections) > 1000
 
 
-def test_normalisation_is_refused_by_name() -> None:
-    program = network(
-        (INPUT, (3,), 64),
-        (Linear(0, 1, 0, 0), (3,), 24),
-        (LayerNorm(1, 2, 1e-5), (3,), 64),
-        (Linear(2, 3, 1, 0), (3,), 24),
-    )
-    rng = np.random.default_rng(0)
-    with pytest.raises(ParameterError, match="layer normalisation"):
-        predict(program, random_weights(program, rng), random_inputs(program, 1, rng))
+def test_a_network_with_a_normalisation_is_as_good_as_in_the_clear() -> None:
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.Linear(12, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    program, weights = convert(module, (12,), -1.0, 1.0)
+    assert any(isinstance(operation, LayerNorm) for operation in program.operations)
+    inputs = np.random.default_rng(1).uniform(-1, 1, (40, 12))
+    integers = to_integers(program, inputs)
+    found = predict(program, weights, integers).found
+    scale = program.wires[program.operations[-1].target].scale
+    assert np.abs(found - plain(program, weights, integers)).max() <= 2e-3 * scale
+    exact = module(torch.from_numpy(inputs).float()).detach().numpy()
+    assert np.abs(found / scale - exact).max() <= 4e-3
 
 
 @pytest.mark.parametrize("answer", [Answer.LABEL, Answer.COUNT])
