@@ -40,6 +40,7 @@ def test_products_wrap_alike_with_one_column_and_with_many() -> None:
         ((5, 2), (2, 1), (2, 1), (1, 2), 1),
         ((1, 3), (3, 2), (0, 1), (1, 1), 2),
         ((2, 2), (1, 1), (1, 0), (3, 1), 6),
+        ((1, 1), (1, 1), (0, 0), (1, 1), 1),
     ],
 )
 @pytest.mark.parametrize("rows", [1, 3, 200])
