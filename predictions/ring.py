@@ -54,9 +54,17 @@ def pack(words: Words, bits: int) -> Planes:
     if packed_bytes(1, bits) == words.itemsize:
         return flat.view(np.uint8)
     packed = np.empty(packed_bytes(flat.size, bits), np.uint8)
-    for start, end, kind, shift in _pieces(flat.size, bits):
-        packed[start:end].view(kind)[:] = flat >> flat.dtype.type(shift)
+    pack_into(packed, flat, bits)
     return packed
+
+
+def pack_into(packed: Planes, flat: Words, bits: int) -> None:
+    """As `pack`, for residues of shape (count,) and into an array that is there."""
+    if packed_bytes(1, bits) == flat.itemsize:
+        packed.view(flat.dtype)[:] = flat
+        return
+    for start, end, kind, shift in _pieces(flat.size, bits):
+        np.right_shift(flat, flat.dtype.type(shift), out=packed[start:end].view(kind), casting="unsafe")
 
 
 def unpack(data: Octets | Planes, bits: int) -> Words:
