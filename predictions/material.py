@@ -13,7 +13,18 @@ import numpy as np
 
 from predictions.errors import FrameRejected
 from predictions.primitives import Digest
-from predictions.ring import Octets, Planes, Words, aligned, pack, packed_bytes, reduced, unpack, volume
+from predictions.ring import (
+    Octets,
+    Planes,
+    Words,
+    aligned,
+    pack,
+    pack_into,
+    packed_bytes,
+    reduced,
+    unpack,
+    volume,
+)
 from predictions.stream import Stream
 
 Exchange = Generator[bytes, Octets, Planes]
@@ -68,7 +79,7 @@ class Dealer:
         """Share residues additively."""
         first = self._first.words(truth.shape, bits)
         second = reduced(truth - first, bits, in_place=True)
-        self._next(packed_bytes(second.size, bits))[:] = pack(second, bits)
+        pack_into(self._next(packed_bytes(second.size, bits)), second.reshape(-1), bits)
         return Masks(first, second)
 
     def share_planes(self, truth: Planes) -> None:

@@ -5,8 +5,8 @@ has bit p of every element, eight elements a byte, so that one operation on a by
 Refuses to know: what is secret and what is public.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ _BYTE = 8
 _ALIGNMENT = 8
 _EACH_BIT = (1 << np.arange(_BYTE, dtype=np.uint8))[:, np.newaxis]
 _CHUNK = 1 << 14
+_REMEMBERED = 256
 
 
 @cache
@@ -53,9 +54,17 @@ def pack(words: Words, bits: int) -> Planes:
     if packed_bytes(1, bits) == words.itemsize:
         return flat.view(np.uint8)
     packed = np.empty(packed_bytes(flat.size, bits), np.uint8)
-    for start, end, kind, shift in _pieces(flat.size, bits):
-        packed[start:end].view(kind)[:] = flat >> flat.dtype.type(shift)
+    pack_into(packed, flat, bits)
     return packed
+
+
+def pack_into(packed: Planes, flat: Words, bits: int) -> None:
+    """As `pack`, for residues of shape (count,) and into an array that is there."""
+    if packed_bytes(1, bits) == flat.itemsize:
+        packed.view(flat.dtype)[:] = flat
+        return
+    for start, end, kind, shift in _pieces(flat.size, bits):
+        np.right_shift(flat, flat.dtype.type(shift), out=packed[start:end].view(kind), casting="unsafe")
 
 
 def unpack(data: Octets | Planes, bits: int) -> Words:
@@ -69,13 +78,15 @@ def unpack(data: Octets | Planes, bits: int) -> Words:
     return reduced(words, bits, in_place=True)
 
 
-def _pieces(count: int, bits: int) -> Iterator[tuple[int, int, str, int]]:
+@lru_cache(_REMEMBERED)
+def _pieces(count: int, bits: int) -> list[tuple[int, int, str, int]]:
     """Where each part of all residues lies: first and last byte, word, and the bits below it."""
-    start, left = 0, packed_bytes(1, bits)
-    for size in (8, 4, 2, 1):
-        if left & size:
-            yield start, start + count * size, f"<u{size}", (packed_bytes(1, bits) - left) * _BYTE
-            start, left = start + count * size, left - size
+    pieces, start, below = [], 0, 0
+    for size in (4, 2, 1):
+        if packed_bytes(1, bits) & size:
+            pieces.append((start, start + count * size, f"<u{size}", below))
+            start, below = start + count * size, below + size * _BYTE
+    return pieces
 
 
 def aligned(size: int) -> int:

@@ -164,6 +164,7 @@ def _blocks(planes: Planes, tree: Tree) -> list[Planes]:
     return blocks
 
 
+@cache
 def _groups(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
     """First and last of each group."""
     ends = np.cumsum(sizes).tolist()
