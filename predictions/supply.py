@@ -82,7 +82,7 @@ class Supply:
             except ChorusError as error:
                 if self._pool.epoch:
                     failures, said = 0, ""
-                if error.line != said:
+                if error.line != said and not self._closed.is_set():
                     said = error.line
                     self._say(said)
             self._pool.end()

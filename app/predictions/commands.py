@@ -115,6 +115,7 @@ def serve(
     memory: Annotated[int, typer.Option(min=1, help="MiB that lots made ahead may take.")] = 256,
     patience: _Patience = 10.0,
     host: Annotated[str, typer.Option(help="Address to listen on; default: as the kit says.")] = "",
+    parent: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run a server; or all three, as processes of this machine."""
     from app.predictions import kits as made
@@ -124,7 +125,7 @@ def serve(
     folders = made.server_folders(path)
     if len(folders) == 1:
         work = Work(requests, ahead, memory << 20)
-        serving.serve(serving.ServerStart(folders[0], host, work, patience), _say)
+        serving.serve(serving.ServerStart(folders[0], host, work, patience, parent), _say)
         return
     options = [
         f"--requests={requests}", f"--ahead={ahead}", f"--memory={memory}", f"--patience={patience}",

@@ -44,6 +44,7 @@ class ServerProcess:
 
     def __post_init__(self) -> None:
         command = [sys.executable, "-m", "app", "predict", "serve", str(self.folder), *self.options]
+        command += [f"--parent={os.getpid()}"]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
             env={**os.environ, **_ONE_THREAD},

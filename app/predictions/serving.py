@@ -4,10 +4,14 @@ Decides: where a server listens and keeps its files, and that SIGTERM and Ctrl-C
 it does.
 """
 
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from app.predictions.kits import STATE, FolderKeeper, PartyKit
 from arithmetic.errors import ConfigError
@@ -19,6 +23,8 @@ from predictions.link import Address
 from predictions.second_server import SecondServer
 from predictions.server import Place, Server
 
+_LOOK: Final = 1.0
+
 
 @dataclass(frozen=True)
 class ServerStart:
@@ -29,12 +35,14 @@ class ServerStart:
         host: address to listen on; "" for that of the kit.
         work: how it works.
         patience: seconds that a query waits for another party.
+        parent: process without which this one is to end; 0: none.
     """
 
     folder: Path
     host: str
     work: Work
     patience: float
+    parent: int = 0
 
 
 def serve(start: ServerStart, say: Callable[[str], None]) -> None:
@@ -53,7 +61,16 @@ def serve(start: ServerStart, say: Callable[[str], None]) -> None:
         signal.signal(number, lambda *_: server.ending.set())
     keep_freed_memory()
     server.open()
+    if start.parent:
+        threading.Thread(target=_end_without, args=(start.parent, server), daemon=True).start()
     server.wait()
+
+
+def _end_without(parent: int, server: Server) -> None:
+    """End a server whose parent was killed and could not."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    server.ending.set()
 
 
 def _server(start: ServerStart, say: Callable[[str], None]) -> Server:

@@ -15,6 +15,8 @@ import safetensors.numpy
 import torch
 
 from app.config import RunConfig
+from app.predictions.kits import PartyKit
+from app.predictions.processes import listens
 from app.run_directory import RunDirectory
 from clients.tasks import DataSource, load_task
 from clients.updates import arrays_of
@@ -142,7 +144,20 @@ def _until_answered(client: Path) -> None:
             return
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
+def test_servers_end_with_whoever_started_them(kits: Path) -> None:
+    command = [sys.executable, "-m", "app", "predict", "serve", str(kits)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        _until_up(process)
+        process.kill()
+    addresses = PartyKit.open(kits / "owner").servers.values()
+    end = time.monotonic() + _ENDS
+    while any(listens(address) for address in addresses) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not any(listens(address) for address in addresses)
+
+
+@pytest.mark.nightly
 def test_the_demo_says_what_each_server_saw_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "app", "predict", "demo", str(run), "--examples", "3"],

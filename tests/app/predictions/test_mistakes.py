@@ -1,5 +1,6 @@
 """Users' mistakes: exit code 2 and one line that says what to do; nothing is started."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +8,23 @@ import pytest
 import safetensors.numpy
 
 from app.cli import main
+from app.deployment import provisioning
 from app.predictions.asking import from_file, from_task, ranking
-from app.predictions.kits import FolderKeeper, PartyKit, Plan, client_kits, make_kits, server_folders
+from app.predictions.kits import (
+    FolderKeeper,
+    PartyKit,
+    Plan,
+    client_kits,
+    make_kits,
+    read_authority,
+    server_folders,
+)
 from app.predictions.processes import free_addresses
 from arithmetic.errors import ConfigError, SetupError
 
 
 @pytest.fixture(scope="module")
 def kits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from datetime import UTC, datetime
-
     out = tmp_path_factory.mktemp("kits") / "kits"
     make_kits(Plan(out, free_addresses(), ("alice", "bob"), 2), datetime.now(UTC))
     return out
@@ -57,8 +65,6 @@ def test_a_mistake_is_one_line(
 
 
 def test_a_kit_whose_key_others_can_read_is_not_used(tmp_path: Path) -> None:
-    from datetime import UTC, datetime
-
     make_kits(Plan(tmp_path / "kits", free_addresses(), ("alice",), 2), datetime.now(UTC))
     (tmp_path / "kits" / "owner" / "party.key").chmod(0o644)
     with pytest.raises(SetupError, match="can be read by others"):
@@ -69,6 +75,18 @@ def test_every_private_key_lies_in_one_kit(kits: Path) -> None:
     keys = [path.read_bytes() for path in kits.rglob("*.key")]
     assert len(keys) == len(set(keys)) == 6
     assert not list(kits.rglob("ca.key"))
+
+
+def test_kits_of_a_federations_authority_are_its_own(tmp_path: Path) -> None:
+    plan = provisioning.Plan(
+        ("fl.example.org",), ("a", "b", "c"), (), tmp_path / "federation", 8000, 5, "here"
+    )
+    provisioning.provision(plan, datetime.now(UTC))
+    ca = read_authority(tmp_path / "federation" / "authority")
+    make_kits(Plan(tmp_path / "kits", free_addresses(), ("alice",), 2, ca), datetime.now(UTC))
+    assert (tmp_path / "kits" / "owner" / "ca.crt").read_bytes() == ca.public
+    kit = PartyKit.open(tmp_path / "kits" / "clients" / "alice")
+    assert kit.credentials.listening is not kit.credentials.connecting
 
 
 def test_kits_are_found_by_folder(kits: Path) -> None:
