@@ -1,4 +1,4 @@
-"""Each server lies at each of its messages in turn: a refusal by type, never a wrong prediction."""
+"""Each server lies at each of its messages in turn: a refusal by type, as often as decision 21 says."""
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -85,23 +85,42 @@ def ask(stage: Stage, rows: np.ndarray, answer: Answer, canaries: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("answer", [Answer.LOGITS, Answer.LABEL])
 @pytest.mark.parametrize("liar", [1, 2])
-def test_a_lie_of_an_online_server_to_all_rows_is_never_believed(
-    stage: Stage, lying: type[LyingHand], liar: int, answer: Answer
+def test_a_lie_to_all_rows_is_refused_at_every_message(
+    stage: Stage, lying: type[LyingHand], liar: int
 ) -> None:
     rows = inputs(4, seed=1)
-    assert ask(stage, rows, answer, 8)
-    messages, refused = lying.steps[liar] + 1, 0
-    lying.liar = liar
+    assert ask(stage, rows, Answer.LOGITS, 8)
+    messages, lying.liar = lying.steps[liar] + 1, liar
+    assert messages >= 5
     for step in range(messages):
         lying.step = step
-        refused += not ask(stage, rows, answer, 8)
-    assert messages >= (5 if answer is Answer.LOGITS else 11)
-    # In the tournament of labels some lies change no winner.
-    assert refused == messages if answer is Answer.LOGITS else refused >= messages - 4
+        assert not ask(stage, rows, Answer.LOGITS, 8)
     lying.liar = 0
-    assert ask(stage, rows, answer, 1)
+    assert ask(stage, rows, Answer.LOGITS, 1)
+
+
+@pytest.mark.parametrize("liar", [1, 2])
+def test_labels_are_believed_wrong_as_seldom_as_canaries_promise(
+    stage: Stage, lying: type[LyingHand], liar: int
+) -> None:
+    rows, canaries = inputs(4, seed=1), 60
+    right = exact_logits(rows).argmax(1)
+    assert ask(stage, rows, Answer.LABEL, canaries)
+    messages, lying.liar = lying.steps[liar] + 1, liar
+    assert messages >= 11
+    refused, wrong = 0, 0
+    for step in range(messages):
+        lying.step = step
+        try:
+            with stage.client() as client:
+                wrong += int((client.query(rows, Answer.LABEL, canaries).answers != right).sum())
+        except AnswerRejected:
+            refused += 1
+    # A lie that changes each row's label with probability p is believed of one with p (1 - p)^k, at most 0.006:
+    # of 4 rows at 11 messages or more 0.3 at the very most, so 4 are one in ten thousand; some change no winner.
+    assert wrong <= 4
+    assert refused >= messages - 4
 
 
 @pytest.mark.parametrize("liar", [1, 2])
