@@ -12,6 +12,7 @@ from arithmetic.errors import ConfigError
 
 _LOCAL: Final = ("strategy", "local_epochs", "learning_rate", "momentum", "proximal_mu")
 _MOMENTUM: Final = ("sgd", "rmsprop")
+_ACCOUNTED: Final = ("distributed", "client", "local+client")
 _PRIVACY: Final = ("none", "distributed")
 
 
@@ -21,11 +22,33 @@ def check_job(config: RunKeys) -> None:
     Raises:
         ConfigError: one line that names the key, the value and what to do.
     """
+    if config.demonstration and config.job in ("analytics", "ring"):
+        raise ConfigError(
+            f"demonstration = true does nothing with job = {config.job}; it shows a masked update"
+        )
+    _check_end(config)
     if config.job == "gradients":
         _check_gradients(config)
     elif config.optimizer != _standard("optimizer"):
         raise ConfigError(
             f"optimizer = {config.optimizer} does nothing with job = {config.job}; choose strategy, or job = gradients"
+        )
+
+
+def _check_end(config: RunKeys) -> None:
+    """What ends a run early must have something to go by."""
+    for name in ("patience", "stop_epsilon"):
+        if config.job == "analytics" and getattr(config, name):
+            raise ConfigError(f"{kebab(name)} = {getattr(config, name)} does nothing with job = analytics")
+    if config.patience and config.privacy != "none" and not config.central_test:
+        raise ConfigError(
+            f"patience = {config.patience} has no loss to go by: with privacy = {config.privacy} none leaves the "
+            "clients; leave central-test on, or patience at 0"
+        )
+    if config.stop_epsilon and config.privacy not in _ACCOUNTED:
+        raise ConfigError(
+            f"stop-epsilon = {config.stop_epsilon:g} cannot be used with privacy = {config.privacy}, of which the "
+            f"server keeps no account; it is for {', '.join(_ACCOUNTED)}, and a node's policy has a budget of its own"
         )
 
 

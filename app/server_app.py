@@ -7,7 +7,7 @@ Refuses to know: the protocol (`strategies`), training (`clients`).
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from app import analytics_job
 from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
 from app.inner_strategy import inner_strategy
-from app.privacy import modulus_bits, planned, terms_of, update_per_sum
+from app.privacy import modulus_bits, planned, terms_of, too_dear, update_per_sum
 from app.resuming import continued
 from app.ring_keys import RING
-from app.run_directory import RunDirectory
+from app.run_directory import RunDirectory, read_lines
 from app.tallies import seconds_an_iteration
 from arithmetic.errors import ChorusError, ConfigError
 from arithmetic.layout import VectorSpec
@@ -33,6 +33,7 @@ from secagg.roster import Roster
 from strategies.chronicle import Chronicle
 from strategies.secure_aggregation import SecureAggregation
 from strategies.settings import Deadlines, Settings
+from strategies.stopping import Stopping
 from wire.transcript import Transcript
 
 app = ServerApp()
@@ -62,9 +63,10 @@ def main(grid: Grid, context: Context) -> None:
 def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle) -> None:
     """Training, and its last word."""
     started = time.monotonic()
-    result, rounds = _train(grid, config, directory, chronicle)
-    final = result.evaluate_metrics_clientapp.get(config.rounds, MetricRecord())
-    central = result.evaluate_metrics_serverapp.get(config.rounds, MetricRecord())
+    result, rounds, stopping = _train(grid, config, directory, chronicle)
+    last = stopping.last_of(config.rounds)
+    final = result.evaluate_metrics_clientapp.get(last, MetricRecord())
+    central = result.evaluate_metrics_serverapp.get(last, MetricRecord())
     directory.emit(
         "run_finished",
         accuracy=final.get("accuracy"),
@@ -72,6 +74,7 @@ def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chro
         central_accuracy=central.get("accuracy"),
         rounds=config.rounds,
         rounds_aggregated=rounds,
+        stopped=stopping.ended.reason if stopping.ended else "",
         seconds=round(time.monotonic() - started, 3),
         **(
             {"seconds_an_iteration": seconds_an_iteration(directory.metrics)}
@@ -96,8 +99,12 @@ def _failure_told(directory: RunDirectory) -> Iterator[None]:
 
 def _train(
     grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle
-) -> tuple[Result, int]:
-    """The federated run; the final model is saved, whatever the final evaluation says."""
+) -> tuple[Result, int, Stopping]:
+    """The federated run; the final model is saved, whatever the final evaluation says.
+
+    Returns:
+        Flower's result, how many server rounds gave a model, and whether the run ended early.
+    """
     from clients.gradients import check_trained
     from clients.updates import arrays_of, spec_of
 
@@ -118,9 +125,13 @@ def _train(
     params = settings.params(settings.group_size, spec.tensor_length, 0)
     inner = inner_strategy(config, settings.groups * settings.least)
     checkpoints = Checkpoints(directory, config)
-    strategy = make(
-        inner, spec, settings, task.metric_names, directory.emit, keep=checkpoints.keep, chronicle=chronicle
+    stopping = Stopping(
+        config.patience, config.clients, settings.least, too_dear(config, settings.privacy, params)
     )
+    strategy = make(
+        inner, spec, settings, task.metric_names, directory.emit, keep=checkpoints.keep, chronicle=chronicle,
+        stopping=stopping,
+    )  # fmt: skip
     arrays, terms = arrays_of(model), settings.privacy
     facts: dict[str, object] = {
         "run": directory.id, "job": config.job, "task": config.task, "strategy": named(config),
@@ -133,6 +144,7 @@ def _train(
         snapshot = checkpoints.latest()
         spec.check(snapshot.model, "model of the checkpoint")
         strategy.restore(snapshot)
+        hear_again(stopping, directory.metrics, snapshot.server_round)
         # A lost server round counts, too: the clients may have released what they were charged for.
         again = strategy.asked - snapshot.server_round
         arrays, terms = dict(snapshot.model), replace(terms, rounds=terms.rounds + again)
@@ -142,6 +154,7 @@ def _train(
         directory.emit("privacy_planned", mode=terms.mode, sentences=planned(config, terms, params))
     initial = ArrayRecord({name: Array(array) for name, array in arrays.items()})
     central = central_test(task, config, spec) if config.central_test else None
+    _check_end(config, stopping, central)
     try:
         result = strategy.start(
             grid, initial, config.rounds, train_config=training_record(config), evaluate_fn=central
@@ -149,7 +162,32 @@ def _train(
     finally:
         checkpoints.retry()
     directory.save_model({name: array.numpy() for name, array in result.arrays.items()})
-    return result, len(strategy.aggregated)
+    last = stopping.last_of(config.rounds)
+    if central and stopping.ended and last not in result.evaluate_metrics_serverapp:
+        with suppress(ChorusError):  # a model that cannot be judged is worth keeping
+            found = central(config.rounds, result.arrays)  # the last model of a run is always judged
+            result.evaluate_metrics_serverapp |= {} if found is None else {last: found}
+    return result, len(strategy.aggregated), stopping
+
+
+def _check_end(config: RunConfig, stopping: Stopping, central: CentralTest | None) -> None:
+    """Refuse rules for an early end that could never be kept, or be kept at once."""
+    if config.patience and config.privacy != "none" and central is None:
+        raise ConfigError(
+            f"patience = {config.patience} has no loss to go by: task {config.task} has no public test set, and with "
+            f"privacy = {config.privacy} no loss leaves the clients; set patience to 0"
+        )
+    dear = stopping.too_dear(1)
+    if dear:
+        raise ConfigError(f"not one server round can be held: {dear}; raise it, or add more noise")
+
+
+def hear_again(stopping: Stopping, metrics: Path, server_round: int) -> None:
+    """Tell it what a run that goes on had heard up to `server_round`; of a round held twice the later line counts."""
+    lines = {line["server_round"]: line for line in read_lines(metrics) if line.get("purpose") == "training"}
+    for number in sorted(lines):
+        if number <= server_round:
+            stopping.hear(**lines[number])
 
 
 def named(config: RunConfig) -> str:
