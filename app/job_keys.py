@@ -12,7 +12,6 @@ from arithmetic.errors import ConfigError
 
 _LOCAL: Final = ("strategy", "local_epochs", "learning_rate", "momentum", "proximal_mu")
 _MOMENTUM: Final = ("sgd", "rmsprop")
-_ACCOUNTED: Final = ("distributed", "client", "local+client")
 _PRIVACY: Final = ("none", "distributed")
 
 
@@ -37,18 +36,12 @@ def check_job(config: RunKeys) -> None:
 
 def _check_end(config: RunKeys) -> None:
     """What ends a run early must have something to go by."""
-    for name in ("patience", "stop_epsilon"):
-        if config.job == "analytics" and getattr(config, name):
-            raise ConfigError(f"{kebab(name)} = {getattr(config, name)} does nothing with job = analytics")
+    if config.patience and config.job == "analytics":
+        raise ConfigError(f"patience = {config.patience} does nothing with job = analytics")
     if config.patience and config.privacy != "none" and not config.central_test:
         raise ConfigError(
             f"patience = {config.patience} has no loss to go by: with privacy = {config.privacy} none leaves the "
             "clients; leave central-test on, or patience at 0"
-        )
-    if config.stop_epsilon and config.privacy not in _ACCOUNTED:
-        raise ConfigError(
-            f"stop-epsilon = {config.stop_epsilon:g} cannot be used with privacy = {config.privacy}, of which the "
-            f"server keeps no account; it is for {', '.join(_ACCOUNTED)}, and a node's policy has a budget of its own"
         )
 
 

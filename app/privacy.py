@@ -31,6 +31,12 @@ def terms_of(config: RunConfig) -> PrivacyTerms:
         ParameterError: no noise multiplier reaches the target.
     """
     mode = PrivacyMode(config.privacy)
+    if config.stop_epsilon and not (mode.shares_noise and config.job != "analytics"):
+        raise ConfigError(
+            f"stop-epsilon = {config.stop_epsilon:g} cannot be used with privacy = {mode} and job = {config.job}, of "
+            "which the server keeps no account from round to round; it is for distributed, client and local+client, "
+            "and a node's policy has a budget of its own"
+        )
     if config.job == "analytics":
         _check_analytics(config, mode)
         return PrivacyTerms()  # the job's own: what is asked decides them

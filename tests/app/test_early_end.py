@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.config import RunConfig
+from app.privacy import terms_of
 from app.progress import Progress, result_lines
 from app.resuming import continued
 from app.run_directory import read_lines
@@ -82,14 +83,19 @@ def test_a_guarantee_never_passes_stop_epsilon(tmp_path: Path) -> None:
             {"patience": 2, "privacy": "local", "noise-multiplier": 1.0, "central-test": False},
             "no loss to go by",
         ),
-        ({"stop-epsilon": 1.0}, "of which the server keeps no account"),
-        ({"stop-epsilon": 1.0, "privacy": "local", "noise-multiplier": 1.0}, "a node's policy has a budget"),
         ({"job": "analytics", "query": "q.toml", "patience": 1}, "does nothing with job = analytics"),
     ],
 )
 def test_a_rule_that_could_never_be_kept_is_refused(keys: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         RunConfig.parse(SMALL_RUN | keys)
+
+
+@pytest.mark.parametrize("mode", ["none", "local"])
+def test_an_account_that_the_server_does_not_keep_ends_no_run(mode: str) -> None:
+    config = RunConfig.parse(SMALL_RUN | MODES[mode] | {"privacy": mode, "stop-epsilon": 1.0})
+    with pytest.raises(ConfigError, match="a node's policy has a budget"):
+        terms_of(config)
 
 
 def test_patience_without_any_loss_is_refused_before_a_client_trains(tmp_path: Path) -> None:
