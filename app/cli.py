@@ -17,6 +17,7 @@ from app.config import FIELDS, RunConfig, allowed, defaults, parse_overrides
 from app.deployment import commands as deployment
 from app.launcher import Event, Request, launch
 from app.progress import Progress
+from app.report import commands as reports
 from app.resuming import continued
 from app.ring_keys import DEFAULTS, RING
 from app.run_directory import RunDirectory
@@ -24,6 +25,7 @@ from arithmetic.errors import ChorusError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 deployment.register(app)
+reports.register(app)
 
 
 @app.callback()

@@ -107,7 +107,7 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
     finally:
         _ignore_signals()
         left = end_descendants(_GRACE) if descendants(os.getpid()) else []
-    for line in outcome.lines:
+    for line in [*outcome.lines, *(_pages(directory) if directory else ())]:
         say(line)
     if outcome.error:
         print(outcome.error, file=sys.stderr)
@@ -116,6 +116,13 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
     if directory and _worth_continuing(directory, outcome):
         print(f"continue: .venv/bin/python -m app resume {_near(directory.path)}", file=sys.stderr)
     return outcome.exit_code
+
+
+def _pages(directory: RunDirectory) -> list[str]:
+    """What is written for people at the end of every run, whatever became of it."""
+    from app.report.files import at_the_end  # jinja2: only where there is a run to tell of
+
+    return [f"report: {at_the_end(directory)}"]
 
 
 def _take_over(directory: RunDirectory, config: RunConfig) -> None:

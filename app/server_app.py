@@ -18,12 +18,14 @@ from flwr.serverapp.strategy import Result
 from app import analytics_job
 from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
+from app.early_end import check_patience, hear_again, stopping_of
 from app.inner_strategy import inner_strategy
-from app.privacy import modulus_bits, planned, terms_of, too_dear, update_per_sum
+from app.privacy import modulus_bits, planned, terms_of, update_per_sum
 from app.resuming import continued
 from app.ring_keys import RING
-from app.run_directory import RunDirectory, read_lines
+from app.run_directory import RunDirectory
 from app.tallies import seconds_an_iteration
+from app.versions import versions
 from arithmetic.errors import ChorusError, ConfigError
 from arithmetic.layout import VectorSpec
 from clients.identity import load_roster
@@ -47,7 +49,7 @@ def main(grid: Grid, context: Context) -> None:
     asked = RunConfig.parse(context.run_config)
     try:
         directory = _directory(asked)
-        with directory.at_work(directory.events):
+        with directory.at_work(directory.events), _pages_written(directory, asked):
             config = _resumed(directory, asked) if asked.resume else asked
             with Transcript.open(directory.transcript(context.run_id), None) as transcript:
                 chronicle = Chronicle(str(context.run_id), transcript.append)
@@ -72,6 +74,7 @@ def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chro
         accuracy=final.get("accuracy"),
         loss=final.get("loss"),
         central_accuracy=central.get("accuracy"),
+        central_loss=central.get("loss"),
         rounds=config.rounds,
         rounds_aggregated=rounds,
         stopped=stopping.ended.reason if stopping.ended else "",
@@ -82,6 +85,18 @@ def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chro
             else {}
         ),
     )
+
+
+@contextmanager
+def _pages_written(directory: RunDirectory, asked: RunConfig) -> Iterator[None]:
+    """Without the launcher, which writes them itself, the server's own process writes the pages for people."""
+    try:
+        yield
+    finally:
+        if not asked.run_dir:
+            from app.report.files import at_the_end  # jinja2, accountants: only where they are needed
+
+            at_the_end(directory)
 
 
 @contextmanager
@@ -125,9 +140,7 @@ def _train(
     params = settings.params(settings.group_size, spec.tensor_length, 0)
     inner = inner_strategy(config, settings.groups * settings.least)
     checkpoints = Checkpoints(directory, config)
-    stopping = Stopping(
-        config.patience, config.clients, settings.least, too_dear(config, settings.privacy, params)
-    )
+    stopping = stopping_of(config, settings, params)
     strategy = make(
         inner, spec, settings, task.metric_names, directory.emit, keep=checkpoints.keep, chronicle=chronicle,
         stopping=stopping,
@@ -139,6 +152,7 @@ def _train(
         "neighbours": params.neighbours,
         "modulus_bits": params.modulus_bits, "parameters": spec.tensor_length, "rounds": config.rounds,
         "adversary": params.adversary, "roster": settings.roster.fingerprint if settings.roster else "",
+        "versions": versions(),
     }  # fmt: skip
     if config.resume:
         snapshot = checkpoints.latest()
@@ -154,7 +168,7 @@ def _train(
         directory.emit("privacy_planned", mode=terms.mode, sentences=planned(config, terms, params))
     initial = ArrayRecord({name: Array(array) for name, array in arrays.items()})
     central = central_test(task, config, spec) if config.central_test else None
-    _check_end(config, stopping, central)
+    check_patience(config, central is not None)
     try:
         result = strategy.start(
             grid, initial, config.rounds, train_config=training_record(config), evaluate_fn=central
@@ -168,26 +182,6 @@ def _train(
             found = central(config.rounds, result.arrays)  # the last model of a run is always judged
             result.evaluate_metrics_serverapp |= {} if found is None else {last: found}
     return result, len(strategy.aggregated), stopping
-
-
-def _check_end(config: RunConfig, stopping: Stopping, central: CentralTest | None) -> None:
-    """Refuse rules for an early end that could never be kept, or be kept at once."""
-    if config.patience and config.privacy != "none" and central is None:
-        raise ConfigError(
-            f"patience = {config.patience} has no loss to go by: task {config.task} has no public test set, and with "
-            f"privacy = {config.privacy} no loss leaves the clients; set patience to 0"
-        )
-    dear = stopping.too_dear(1)
-    if dear:
-        raise ConfigError(f"not one server round can be held: {dear}; raise it, or add more noise")
-
-
-def hear_again(stopping: Stopping, metrics: Path, server_round: int) -> None:
-    """Tell it what a run that goes on had heard up to `server_round`; of a round held twice the later line counts."""
-    lines = {line["server_round"]: line for line in read_lines(metrics) if line.get("purpose") == "training"}
-    for number in sorted(lines):
-        if number <= server_round:
-            stopping.hear(**lines[number])
 
 
 def named(config: RunConfig) -> str:
