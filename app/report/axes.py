@@ -11,7 +11,7 @@ from typing import Final
 
 WIDTH: Final = 460.0
 HEIGHT: Final = 250.0
-LEFT: Final = 52.0
+LEFT: Final = 58.0
 RIGHT: Final = 12.0
 TOP: Final = 12.0
 BOTTOM: Final = 40.0

@@ -106,7 +106,8 @@ def render(template: str, **values: object) -> str:
     """A page of `app.report.template`; every text in it is escaped, and a name that is missing is an error."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     written = datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC")
-    return environment.from_string(template).render(style=Markup(STYLE), written=written, **values) + "\n"
+    style = Markup(STYLE)  # noqa: S704 - our own constant
+    return environment.from_string(template).render(style=style, written=written, **values) + "\n"
 
 
 def figure(value: float | None, percent: bool = False) -> str:
@@ -184,11 +185,15 @@ def _settings(config: RunConfig) -> list[dict[str, Any]]:
 
 def _facts(story: Story) -> list[tuple[str, object]]:
     told: list[tuple[str, object]] = [
-        (words, story.facts[key]) for key, words in _FACTS if story.facts.get(key) not in (None, "")
+        (words, printable(story.facts[key]))
+        for key, words in _FACTS
+        if story.facts.get(key) not in (None, "")
     ]
     made_of = story.facts.get("versions")
     if isinstance(made_of, Mapping):
-        told.append(("versions", ", ".join(f"{name} {number}" for name, number in made_of.items())))
+        told.append(
+            ("versions", printable(", ".join(f"{name} {number}" for name, number in made_of.items())))
+        )
     return told
 
 

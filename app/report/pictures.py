@@ -150,7 +150,11 @@ def demonstration(story: Story) -> tuple[list[Picture], str]:
     pictures = []
     for name, title, where in (
         ("before", "What the client had", "its weighted update, in steps of the encoding"),
-        ("received", "What the server received", "the same entries after masking, mod 2^b"),
+        (
+            "received",
+            "What the server received",
+            f"the same entries after masking, mod 2^{told['modulus_bits']}",
+        ),
     ):
         counted = told[name]
         counts = [int(count) for count in counted["counts"]]
@@ -187,7 +191,7 @@ def _shown(story: Story) -> dict[str, Any]:
             counts = [int(count) for count in told[name]["counts"]]
             if not counts or not float(told[name]["low"]) < float(told[name]["high"]):
                 return {}
-        int(told["server_round"]), int(told["entries"]), float(told["correlation"])
+        int(told["server_round"]), int(told["entries"]), int(told["modulus_bits"]), float(told["correlation"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return dict(told)

@@ -86,16 +86,20 @@ REPORT: Final = (
 </section>
 {%- endif %}
 <section><h2>Who took part</h2>
-{%- if attendance %}{{ pictures(attendance) }}{% endif %}
+<div class="pair">
+{%- for each in attendance %}{{ picture(each) }}{% endfor %}
+<div>
 {%- if troubles %}
-<h3 style="margin-top:1.2rem">What went wrong, and was dealt with</h3>
+<h3>What went wrong, and was dealt with</h3>
 <ul class="plain">
 {%- for at, line in troubles %}<li>{% if at %}round {{ at }} · {% endif %}{{ line }}</li>{% endfor %}
 </ul>
 {%- if more_troubles %}<p>and {{ more_troubles }} more in events.jsonl</p>{% endif %}
 {%- else %}<p>Nobody vanished, nobody was refused.</p>
 {%- endif %}
-{%- if devices %}<p>{{ devices }}</p>{% endif %}
+{%- if devices %}<p>{{ devices[0] | upper }}{{ devices[1:] }}.</p>{% endif %}
+</div>
+</div>
 </section>
 <section><h2>What now</h2>
 {%- for step in steps %}

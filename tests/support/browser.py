@@ -11,11 +11,16 @@
     browser.shown_as(width=390, dark=True)              # a phone at night; the default is a desk at noon
     browser.scripts(allowed=False)                      # for the next page
 
+As a command it makes the pictures of docs/:
+
+    .venv/bin/python -m tests.support.browser runs/<id>/report.html docs/report.png --height 1400
+
 Decides: that the browser reaches nothing but this machine, and starts with a profile of its own that goes with it.
 Where there is no browser or no selenium, a test is skipped and says what is missing.
 Refuses to know: what a page shows.
 """
 
+import argparse
 import base64
 import importlib.util
 import shutil
@@ -152,3 +157,27 @@ def started() -> Iterator[Browser]:
             yield found
         finally:
             driver.quit()
+
+
+def main() -> None:
+    """`python -m tests.support.browser PAGE PNG`: a picture of a page, or of the top of it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("png", type=Path)
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument(
+        "--height", type=int, default=None, help="CSS pixels from the top; default: all of it"
+    )
+    parser.add_argument("--dark", action="store_true")
+    asked = parser.parse_args()
+    lacking = missing()
+    if lacking:
+        raise SystemExit(f"ENV: needs a browser: {lacking}")
+    with started() as browser:
+        browser.shown_as(asked.width, dark=asked.dark)
+        browser.open(asked.page)
+        print(browser.screenshot(asked.png, asked.height))
+
+
+if __name__ == "__main__":
+    main()
