@@ -89,11 +89,13 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
     adopt_orphans()
     _raise_on_signals()
     directory: RunDirectory | None = None
+    ours: RunDirectory | None = None
     try:
         workers = plan(request.config.device, request.config.clients)
         directory = _directory(request)
         say(f"run {directory.id} in {_near(directory.path)}")
         with directory.at_work(directory.log):
+            ours = directory
             if request.config.resume:
                 _take_over(directory, request.config)
             outcome = _supervise(request, directory, workers, show_event)
@@ -107,8 +109,12 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
     finally:
         _ignore_signals()
         left = end_descendants(_GRACE) if descendants(os.getpid()) else []
-    for line in [*outcome.lines, *(_pages(directory) if directory else ())]:
+    for line in outcome.lines:
         say(line)
+    if ours:
+        from app.report.files import at_the_end  # jinja2: only where there is a run to tell of
+
+        say(f"report: {at_the_end(ours)}")
     if outcome.error:
         print(outcome.error, file=sys.stderr)
     if left:
@@ -116,13 +122,6 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
     if directory and _worth_continuing(directory, outcome):
         print(f"continue: .venv/bin/python -m app resume {_near(directory.path)}", file=sys.stderr)
     return outcome.exit_code
-
-
-def _pages(directory: RunDirectory) -> list[str]:
-    """What is written for people at the end of every run, whatever became of it."""
-    from app.report.files import at_the_end  # jinja2: only where there is a run to tell of
-
-    return [f"report: {at_the_end(directory)}"]
 
 
 def _take_over(directory: RunDirectory, config: RunConfig) -> None:

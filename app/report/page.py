@@ -15,13 +15,14 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from app import answers
 from app.config import FIELDS, RunConfig, defaults
 from app.finding_runs import is_going, near
 from app.model_card import loading
-from app.progress import printable, size
+from app.progress import size
 from app.report import pictures
 from app.report.spent import Spent, spent
-from app.report.story import Story
+from app.report.story import Story, clean
 from app.report.style import STYLE
 from app.report.template import REPORT
 from app.ring_keys import RING
@@ -50,7 +51,7 @@ def state_of(story: Story) -> State:
     """How the run stands, from its last word, or from who is at work on it."""
     last, reached = story.last, max(story.rounds, default=0)
     if last.get("event") == "run_failed":
-        reason = f"{printable(last.get('code', '?'))}: {printable(last.get('reason', 'no reason was given'))}"
+        reason = f"{clean(last.get('code', '?'))}: {clean(last.get('reason', 'no reason was given'))}"
         return State("bad", "failed", f"It failed after {_rounds(reached)}. {reason}")
     if last.get("event") == "run_finished":
         if story.config.job == "analytics":
@@ -58,7 +59,7 @@ def state_of(story: Story) -> State:
         gave = f"{last.get('rounds_aggregated', '?')} of {story.config.rounds} server rounds gave a model"
         gave += f", in {_seconds(story)}"
         if last.get("stopped"):
-            return State("good", "ended early", f"{gave}. It ended early: {printable(last['stopped'])}.")
+            return State("good", "ended early", f"{gave}. It ended early: {clean(last['stopped'])}.")
         return State("good", "finished", f"{gave}.")
     if is_going(story.directory):
         return State("open", "still going", f"{_rounds(reached)} of {story.config.rounds} so far.")
@@ -77,6 +78,7 @@ def page(story: Story) -> str:
         heading=_heading(story),
         state=state_of(story),
         tiles=_tiles(story, paid),
+        answers=_answers(story),
         quality=pictures.quality(story),
         spent=paid,
         epsilon=pictures.epsilon(story, paid),
@@ -127,6 +129,11 @@ def tiles_of(story: Story, paid: Spent) -> list[tuple[str, str, str]]:
         tiles.append(("accuracy, clients' own data", figure(accuracy, True), "summed under masks"))
     elif story.figure("loss") is not None:
         tiles.append(("loss, clients' own data", figure(story.figure("loss")), "summed under masks"))
+    if story.config.job == "analytics":
+        return [
+            ("sessions", str(len(story.held)), "of sums, under masks"),
+            ("time", _seconds(story), "wall time"),
+        ]
     given = story.last.get("rounds_aggregated", sum(not each.failed for each in story.held))
     tiles.append(("server rounds", f"{given} of {story.config.rounds}", "that gave a model"))
     seconds = story.figure("seconds")
@@ -152,6 +159,14 @@ def _heading(story: Story) -> str:
     how = f"mean gradients, {config.optimizer}" if config.job == "gradients" else config.strategy
     where = "hospitals in a ring" if config.job == RING else "clients"
     return f"{config.task}: {how}, {config.clients} {where}"
+
+
+def _answers(story: Story) -> str:
+    """The table of a query's answers; "" where there is none."""
+    path = story.directory.path / answers.FILE
+    if story.config.job != "analytics" or not path.exists():
+        return ""
+    return "\n".join(answers.lines(path))
 
 
 def _rounds(number: int) -> str:
@@ -185,15 +200,11 @@ def _settings(config: RunConfig) -> list[dict[str, Any]]:
 
 def _facts(story: Story) -> list[tuple[str, object]]:
     told: list[tuple[str, object]] = [
-        (words, printable(story.facts[key]))
-        for key, words in _FACTS
-        if story.facts.get(key) not in (None, "")
+        (words, clean(story.facts[key])) for key, words in _FACTS if story.facts.get(key) not in (None, "")
     ]
     made_of = story.facts.get("versions")
     if isinstance(made_of, Mapping):
-        told.append(
-            ("versions", printable(", ".join(f"{name} {number}" for name, number in made_of.items())))
-        )
+        told.append(("versions", clean(", ".join(f"{name} {number}" for name, number in made_of.items()))))
     return told
 
 

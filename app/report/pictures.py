@@ -116,7 +116,8 @@ def attendance(story: Story) -> list[Picture]:
     lost = sum(part[1] for part in parts)
     late = sum(max(each.count("masked") - each.count("unmasked"), 0) for each in held if not each.failed)
     failed = sum(bool(each.failed) for each in held)
-    says = f"{len(held)} server rounds of {cohort} clients. " + " ".join(
+    rounds = "1 server round" if len(held) == 1 else f"{len(held)} server rounds"
+    says = f"{rounds} of {cohort} clients. " + " ".join(
         words
         for number, words in (
             (

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.config import RunConfig
-from app.progress import printable
 from app.run_directory import RunDirectory, read_lines
 
 Event = Mapping[str, Any]
 
+_LONGEST: Final = 600
 _TROUBLES: Final = (
     "misbehaviour", "group_failed", "ring_restarted", "checkpoint_failed", "checkpoint_refused",
     "central_test_failed", "link_lost", "link_back", "run_resumed",
@@ -124,6 +124,11 @@ class Story:
         return number_in(self.last, name)
 
 
+def clean(value: object) -> str:
+    """Text of a peer, or of an error, as text: at most 600 characters, none of which does anything."""
+    return "".join(c if c.isprintable() else "?" for c in str(value)[:_LONGEST])
+
+
 def number_in(line: Event, name: str) -> float | None:
     """A number of a line; None where it has none."""
     value = line.get(name)
@@ -167,7 +172,7 @@ def _take(story: Story, event: Event) -> None:
 
 def _ended(story: Story, name: str, event: Event) -> None:
     failed = f"{event.get('code', '?')}: {event.get('reason', '')}" if name == "round_failed" else ""
-    ended = Round(_at(event), event, printable(failed))
+    ended = Round(_at(event), event, clean(failed))
     if event.get("purpose") == "evaluation":
         story.final = ended
     else:
@@ -192,7 +197,7 @@ def _tripped(story: Story, event: Event) -> None:
     if missing:
         story.troubles.append((_at(event), f"{name}: {_few(missing)} did not answer"))
     for node, reason in list(refused.items())[:3]:
-        story.troubles.append((_at(event), f"{name}: {printable(node)}: {printable(reason)}"))
+        story.troubles.append((_at(event), f"{name}: {clean(node)}: {clean(reason)}"))
     if len(refused) > 3:
         story.troubles.append((_at(event), f"{name}: and {len(refused) - 3} more"))
 
@@ -206,8 +211,8 @@ def _told(name: str, event: Event) -> str:
         case "ring_restarted":
             return f"the ring started again without {_few(event.get('dropped') or [])}"
         case "misbehaviour":
-            return printable(f"{event.get('culprit')}: {event.get('code')}: {event.get('reason')}")
-    return printable(f"{event.get('code', '?')}: {event.get('reason', name)}")
+            return clean(f"{event.get('culprit')}: {event.get('code')}: {event.get('reason')}")
+    return clean(f"{event.get('code', '?')}: {event.get('reason', name)}")
 
 
 def _at(event: Event) -> int:
@@ -216,6 +221,6 @@ def _at(event: Event) -> int:
 
 
 def _few(nodes: list[Any]) -> str:
-    names = ", ".join(printable(node) for node in nodes[:5])
+    names = ", ".join(clean(node) for node in nodes[:5])
     more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
     return f"{'client' if len(nodes) == 1 else 'clients'} {names}{more}"

@@ -31,7 +31,7 @@ a { color: var(--accent); }
 .state { display: inline-block; font-size: .8rem; font-weight: 650; padding: .1rem .6rem; border-radius: 1rem;
   border: 1px solid currentColor; vertical-align: .2em; margin-left: .6rem; letter-spacing: 0; }
 .state.good { color: var(--good); } .state.bad { color: var(--bad); } .state.open { color: var(--accent); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .75rem;
   margin: 1.5rem 0 0; padding: 0; }
 .tiles div { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .75rem .9rem; }
 .tiles dt { color: var(--soft); font-size: .8rem; }
@@ -66,7 +66,7 @@ blockquote footer { color: var(--soft); font-size: .85rem; margin-top: .4rem; }
 caption { text-align: left; color: var(--soft); font-size: .85rem; padding-bottom: .4rem; }
 th, td { text-align: left; padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; } td.n, th.n { text-align: right; white-space: nowrap; }
-td.set { overflow-wrap: anywhere; }
+td.set { overflow-wrap: anywhere; min-width: 8.5rem; }
 code, pre { font: .9em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", "DejaVu Sans Mono",
   monospace; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem;

@@ -63,6 +63,11 @@ REPORT: Final = (
 {%- endfor %}
 </dl>
 </header>
+{%- if answers %}
+<section><h2>The answers</h2>
+<pre><code>{{ answers }}</code></pre>
+</section>
+{%- endif %}
 {%- if quality %}
 <section><h2>How good the model is</h2>
 {{ pictures(quality) }}
