@@ -95,9 +95,9 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
         directory = _directory(request)
         say(f"run {directory.id} in {_near(directory.path)}")
         with directory.at_work(directory.log):
-            ours = directory
             if request.config.resume:
                 _take_over(directory, request.config)
+            ours = directory
             outcome = _supervise(request, directory, workers, show_event)
     except Stopped as stopped:
         _ignore_signals()

@@ -173,10 +173,10 @@ def demonstration(story: Story) -> tuple[list[Picture], str]:
         )
         pictures.append(Picture(title, drawn, (), says))
     sentence = (
-        f"The first client of this simulation, in server round {told['server_round']}: on the left its own vector, a "
-        "bell around zero that says much about its data; on the right the same vector as it left the client, where "
-        f"every value is as likely as every other. Their correlation is {told['correlation']:+.4f}. Nobody but this "
-        "simulation ever sees the left one; the run asked for it (demonstration = true)."
+        f"The first client of this simulation, in server round {told['server_round']}: its own vector, a bell around "
+        "zero that says much about its data, and the same vector as it left the client, where every value is as likely as "
+        f"every other. Their correlation is {told['correlation']:+.4f}. Nobody but this simulation ever sees the first "
+        "one; the run asked for it (demonstration = true)."
     )
     return pictures, sentence
 

@@ -27,13 +27,14 @@ h3 { font-size: 1rem; margin: 0 0 .4rem; }
 p { margin: .5rem 0; max-width: 68ch; }
 a { color: var(--accent); }
 .over { color: var(--soft); font-size: .875rem; letter-spacing: .02em; margin: 0 0 .4rem; overflow-wrap: anywhere; }
-.lead { font-size: 1.1rem; }
+.lead { font-size: 1.1rem; text-wrap: balance; }
 .state { display: inline-block; font-size: .8rem; font-weight: 650; padding: .1rem .6rem; border-radius: 1rem;
   border: 1px solid currentColor; vertical-align: .2em; margin-left: .6rem; letter-spacing: 0; }
 .state.good { color: var(--good); } .state.bad { color: var(--bad); } .state.open { color: var(--accent); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .75rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .75rem;
   margin: 1.5rem 0 0; padding: 0; }
-.tiles div { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .75rem .9rem; }
+.tiles div { max-width: 17rem; background: var(--card);
+  border: 1px solid var(--line); border-radius: .6rem; padding: .75rem .9rem; }
 .tiles dt { color: var(--soft); font-size: .8rem; }
 .tiles dd { margin: 0; font-size: 1.4rem; font-weight: 650; line-height: 1.3; }
 .tiles small { display: block; font-size: .78rem; font-weight: 400; color: var(--soft); }
