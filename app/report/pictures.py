@@ -174,9 +174,9 @@ def demonstration(story: Story) -> tuple[list[Picture], str]:
         pictures.append(Picture(title, drawn, (), says))
     sentence = (
         f"The first client of this simulation, in server round {told['server_round']}: its own vector, a bell around "
-        "zero that says much about its data, and the same vector as it left the client, where every value is as likely as "
-        f"every other. Their correlation is {told['correlation']:+.4f}. Nobody but this simulation ever sees the first "
-        "one; the run asked for it (demonstration = true)."
+        "zero that says much about its data, and the same vector as it left the client, where every value is as likely "
+        f"as every other. Their correlation is {told['correlation']:+.4f}. Nobody but this simulation ever sees the "
+        "first one; the run asked for it (demonstration = true)."
     )
     return pictures, sentence
 
