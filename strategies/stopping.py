@@ -80,7 +80,7 @@ class Stopping:
             self._judged(fields.get("loss"), fields.get("central_loss"))
         elif event == "protocol_round":
             self._refused(fields.get("refused"))
-        elif event == "round_failed" and self.cohort - len(self._spent) < self.least:
+        elif event == "round_failed" and self._spent and self.least > max(self.cohort - len(self._spent), 0):
             self._over = (
                 f"the privacy budget of {len(self._spent)} of {self.cohort} clients is spent, and a sum needs "
                 f"{self.least}"

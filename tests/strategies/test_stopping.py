@@ -21,7 +21,9 @@ def after(stopping: Stopping, *events: dict[str, Any]) -> Stopping:
 
 
 def test_without_rules_a_run_never_ends_early() -> None:
-    stopping = after(Stopping(), *[finished(1.0)] * 50)
+    refused = {"event": "protocol_round", "purpose": "training", "refused": {"1": SPENT}}
+    failed = {"event": "round_failed", "purpose": "training"}
+    stopping = after(Stopping(), refused, failed, *[finished(1.0)] * 50)
     stopping.check(51, 51)
     assert stopping.last_of(60) == 60
 
