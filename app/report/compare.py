@@ -24,11 +24,12 @@ _CURVES = (
 def comparison(one: Story, other: Story) -> str:
     """The whole page."""
     stories = (one, other)
-    names = tuple(story.directory.id for story in stories)
+    names = _names(stories)
     paid = [spent(story) for story in stories]
     return render(
         COMPARISON,
         title=f"{names[0]} and {names[1]}",
+        ids=[story.directory.id for story in stories],
         names=names,
         rows=_rows(
             stories,
@@ -37,7 +38,7 @@ def comparison(one: Story, other: Story) -> str:
                 for s, p in zip(stories, paid, strict=True)
             ],
         ),
-        curves=_curves(stories),
+        curves=_curves(stories, names),
         privacy=[(name, each.sentences) for name, each in zip(names, paid, strict=True)],
         differing=differing(one, other),
     )
@@ -63,10 +64,19 @@ def _rows(stories: tuple[Story, Story], tiles: list[dict[str, str]]) -> list[dic
     return rows + [{"name": name, "cells": [each.get(name, "-") for each in tiles]} for name in names]
 
 
-def _curves(stories: tuple[Story, Story]) -> list[Picture]:
+def _names(stories: tuple[Story, Story]) -> tuple[str, str]:
+    """The four digits that end an id; all of it where they are the same."""
+    one, other = (story.directory.id for story in stories)
+    short = one.rpartition("-")[2], other.rpartition("-")[2]
+    return short if short[0] != short[1] else (one, other)
+
+
+def _curves(stories: tuple[Story, Story], names: tuple[str, str]) -> list[Picture]:
     pictures = []
     for key, title, unit in _CURVES:
-        series = [Series(story.directory.id, chart.finite(story.judged(key))) for story in stories]
+        series = [
+            Series(name, chart.finite(story.judged(key))) for name, story in zip(names, stories, strict=True)
+        ]
         if not all(each.points for each in series):
             continue
         told = "; ".join(f"{each.label} ends at {each.points[-1][1]:.4f}" for each in series)

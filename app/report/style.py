@@ -66,7 +66,8 @@ blockquote footer { color: var(--soft); font-size: .85rem; margin-top: .4rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; min-width: 100%; }
 caption { text-align: left; color: var(--soft); font-size: .85rem; padding-bottom: .4rem; }
 th, td { text-align: left; padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--soft); font-weight: 600; } td.n, th.n { text-align: right; white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; } td.v, th.v { text-align: right; }
+td.n, th.n { text-align: right; white-space: nowrap; }
 td.set { overflow-wrap: anywhere; min-width: 8.5rem; }
 code, pre { font: .9em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", "DejaVu Sans Mono",
   monospace; }

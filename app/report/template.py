@@ -142,7 +142,7 @@ COMPARISON: Final = (
     _HEAD
     + """
 <header>
-<p class="over">two runs, side by side</p>
+<p class="over">two runs, side by side: {{ ids[0] }} and {{ ids[1] }}</p>
 <h1>{{ names[0] }} and {{ names[1] }}</h1>
 </header>
 <section>
@@ -150,11 +150,11 @@ COMPARISON: Final = (
 <caption>Each as it ended.</caption>
 <tr><td></td>
 {%- for name in names %}
-<th scope="col" class="n"><i class="swatch k{{ loop.index0 }}"></i>{{ name }}</th>
+<th scope="col" class="v"><i class="swatch k{{ loop.index0 }}"></i>{{ name }}</th>
 {%- endfor %}
 </tr>
 {%- for row in rows %}
-<tr><th scope="row">{{ row.name }}</th>{% for value in row.cells %}<td class="n">{{ value }}</td>{% endfor %}</tr>
+<tr><th scope="row">{{ row.name }}</th>{% for value in row.cells %}<td class="v">{{ value }}</td>{% endfor %}</tr>
 {%- endfor %}
 </table></div>
 </section>

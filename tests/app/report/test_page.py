@@ -108,7 +108,7 @@ def test_two_runs_side_by_side_name_what_differs(shown: Story, private: Story) -
     assert {"task", "privacy", "epsilon", "rounds", "drop", "demonstration", "seed"} <= keys
     assert not {"clients" if shown.config.clients == private.config.clients else "", "run-dir"} & keys
     text = comparison(shown, private)
-    assert text.count('<td class="n">3 of 3</td>') == 1
+    assert text.count('<td class="v">3 of 3</td>') == 1
     assert differing(shown, shown) == []
     assert "same settings" in comparison(shown, shown)
 
