@@ -90,7 +90,7 @@ ensure_browser() {
   if [ -n "${CI:-}" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing chromium for the tests of pages (about a minute, once) ..." >&2
     if timeout 300 apt-get update -qq >/dev/null 2>&1 && DEBIAN_FRONTEND=noninteractive timeout 300 \
-      apt-get install -qq -y --no-install-recommends chromium chromium-driver >/dev/null 2>&1; then
+      apt-get install -qq -y --no-install-recommends chromium chromium-driver fonts-dejavu-core >/dev/null 2>&1; then
       return
     fi
     echo "no chromium could be installed; tests of pages are skipped" >&2

@@ -8,6 +8,7 @@ Refuses to know what is drawn.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from markupsafe import Markup, escape
 
@@ -15,6 +16,8 @@ from app.report import axes
 from app.report.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis
 
 Point = tuple[float, float]
+
+_MOST: Final = 400
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def lines(
     return _svg(says, parts)
 
 
-def columns(series: Sequence[Series], says: str, *, x: str, y: str) -> Markup:
+def columns(series: Sequence[Series], says: str, *, x: str, y: str, step: float = 1.0) -> Markup:
     """Stacked columns over whole numbers; each series is one colour, from the bottom.
 
     Args:
@@ -89,13 +92,14 @@ def columns(series: Sequence[Series], says: str, *, x: str, y: str) -> Markup:
         says: as for `lines`.
         x: name of the horizontal axis.
         y: of the vertical one.
+        step: from one column to the next.
     """
     places = [at for at, _ in series[0].points]
     heights = [sum(each.points[at][1] for each in series) for at in range(len(places))]
-    low, high = min(places) - 0.5, max(places) + 0.5
+    low, high = min(places) - step / 2, max(places) + step / 2
     across = axes.horizontal(low, high, whole=True)
     up = axes.vertical([*heights, 1.0], 0.0, whole=True)
-    width = max((across.at(low + 1) - across.at(low)) * 0.72, 0.8)
+    width = max((across.at(low + step) - across.at(low)) * 0.72, 0.8)
     parts = [_frame(across, up, x, y)]
     for at, place in enumerate(places):
         base = 0.0
@@ -166,10 +170,19 @@ def finite(points: Iterable[tuple[float, float | None]]) -> tuple[Point, ...]:
 
 
 def _curve(number: int, points: Sequence[Point]) -> str:
+    points = _thinned(points)
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     drawn = f'<polyline class="l{number}" points="{path}"/>' if len(points) > 1 else ""
     few = points if len(points) <= 40 else points[-1:]
     return drawn + "".join(_marker(number, x, y) for x, y in few)
+
+
+def _thinned(points: Sequence[Point]) -> Sequence[Point]:
+    """More points than a curve has pixels are thinned out evenly; the first and the last stay."""
+    if len(points) <= _MOST:
+        return points
+    last = len(points) - 1
+    return [points[round(at * last / (_MOST - 1))] for at in range(_MOST)]
 
 
 def _marker(number: int, x: float, y: float) -> str:

@@ -29,6 +29,7 @@ from app.ring_keys import RING
 from app.tallies import devices_line
 
 _TROUBLES: Final = 40
+_ROWS: Final = 500
 _FACTS: Final = (
     ("parameters", "parameters of the model"), ("clients", "clients"), ("groups", "groups"),
     ("threshold", "threshold: shares that unmask"), ("neighbours", "neighbours of each client"),
@@ -93,7 +94,8 @@ def page(story: Story) -> str:
         changed=[row for row in rows if row["changed"]],
         all_settings=rows,
         facts=_facts(story),
-        rounds=_table(story),
+        rounds=_table(story)[-_ROWS:],
+        earlier=max(len(story.held) - _ROWS, 0),
         round_columns=[
             "round",
             *(name.replace("central_", "public ") for name in _COLUMNS),

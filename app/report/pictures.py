@@ -20,6 +20,8 @@ NAMES: Final = {
 }  # fmt: skip
 _FEDERATED: Final = "clients' own validation data"
 _PUBLIC: Final = "public test set"
+_COLUMNS: Final = 120
+_ATTENDED: Final = ("in the sum", "vanished after sharing keys: masks removed", "absent or refused", "no sum")
 _MOST_BYTES: Final = 1 << 20
 
 
@@ -101,38 +103,40 @@ def attendance(story: Story) -> list[Picture]:
     """Who was in each sum, who vanished, and whose masks were removed."""
     if not story.rounds or story.config.job == "ring":
         return []
-    held, cohort = story.held, story.config.clients
-    parts = [_attended(each, cohort) for each in held]
-    labels = ("in the sum", "vanished after sharing keys: masks removed", "absent or refused", "no sum")
+    parts = [_attended(each, story.config.clients) for each in story.held]
+    together = -(-len(parts) // _COLUMNS)
+    # Of many rounds one column stands for a few: the round with the fewest clients in its sum.
+    worst = [min(parts[at : at + together]) for at in range(0, len(parts), together)]
+    places = [float(1 + at * together) for at in range(len(worst))]
     series = [
-        Series(
-            label,
-            tuple((float(each.number), float(part[at])) for each, part in zip(held, parts, strict=True)),
-        )
-        for at, label in enumerate(labels)
+        Series(label, tuple(zip(places, [float(part[at]) for part in worst], strict=True)))
+        for at, label in enumerate(_ATTENDED)
     ]
-    shown = [each for each in series[:-1] if any(value for _, value in each.points)] or series[:1]
-    shown += [series[-1]] if any(value for _, value in series[-1].points) else []
+    shown = [each for each in series if any(value for _, value in each.points)]
+    says = _attendance_said(story, parts)
+    if together > 1:
+        says += f" Each column is the worst of {together} rounds."
+    drawn = chart.columns(shown, says, x="server round", y="clients", step=float(together))
+    legend = tuple(each.label for each in shown)
+    return [Picture("Clients of each server round", drawn, legend if len(legend) > 1 else (), says)]
+
+
+def _attendance_said(story: Story, parts: Sequence[tuple[int, int, int, int]]) -> str:
+    held = story.held
     lost = sum(part[1] for part in parts)
     late = sum(max(each.count("masked") - each.count("unmasked"), 0) for each in held if not each.failed)
     failed = sum(bool(each.failed) for each in held)
     rounds = "1 server round" if len(held) == 1 else f"{len(held)} server rounds"
-    says = f"{rounds} of {cohort} clients. " + " ".join(
-        words
-        for number, words in (
-            (
-                lost,
-                f"Clients that vanished after they had shared keys, and whose masks were removed: {lost}.",
-            ),
-            (late, f"Clients that vanished when their vector was in, and is in the sum: {late}."),
-            (failed, f"Server rounds without a sum: {failed}."),
-            (not (lost or late or failed), "Every sum is of all that shared keys."),
+    said = [f"{rounds} of {story.config.clients} clients."]
+    if lost:
+        said.append(
+            f"Clients that vanished after they had shared keys, and whose masks were removed: {lost}."
         )
-        if number
-    )
-    drawn = chart.columns(shown, says, x="server round", y="clients")
-    legend = tuple(each.label for each in shown)
-    return [Picture("Clients of each server round", drawn, legend if len(legend) > 1 else (), says)]
+    if late:
+        said.append(f"Clients that vanished when their vector was in, and is in the sum: {late}.")
+    if failed:
+        said.append(f"Server rounds without a sum: {failed}.")
+    return " ".join(said if len(said) > 1 else [*said, "Every sum is of all that shared keys."])
 
 
 def _attended(held: Round, cohort: int) -> tuple[int, int, int, int]:

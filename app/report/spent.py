@@ -1,6 +1,6 @@
 """What a run spent of privacy: the sentence of each guarantee, and how its epsilon grew.
 
-Decides: that the ledgers of a simulation say it where there are any, for the client that spent most; what the server
+Decides: that the ledgers of a simulation say it once the run has ended, for the client that spent most; what the server
 announced stands in for them elsewhere. Refuses to know how either is drawn.
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from app.config import RunConfig
+from app.finding_runs import is_going
 from app.report.story import Story
 from arithmetic.errors import ChorusError
 
@@ -42,7 +43,8 @@ def spent(story: Story) -> Spent:
     if config.privacy == "none":
         return Spent((NONE,))
     paths = sorted((story.directory.path / "ledgers").glob("*.jsonl"))
-    if not paths:
+    # Whoever reads a ledger holds it, and a client that finds its own held would sit the round out.
+    if not paths or is_going(story.directory):
         whose = (
             "as the server announced it before the first session; each node's own ledger says what was spent"
         )

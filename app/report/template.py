@@ -126,7 +126,8 @@ REPORT: Final = (
 {%- if rounds %}
 <details><summary>Every server round in numbers</summary>
 <div class="scroll"><table>
-<caption>Accuracy and loss are those of the model that came into the round.</caption>
+<caption>Accuracy and loss are those of the model that came into the round.
+{%- if earlier %} The {{ earlier }} rounds before these stand in metrics.jsonl.{% endif %}</caption>
 <tr>{% for name in round_columns %}<th scope="col" class="n">{{ name }}</th>{% endfor %}</tr>
 {%- for row in rounds %}
 <tr>{% for cell in row %}<td class="n">{{ cell }}</td>{% endfor %}</tr>

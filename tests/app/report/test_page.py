@@ -1,5 +1,6 @@
 """The pages as a person sees them: everything is said, nothing is loaded, and no peer's text is more than text."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from app.config import RunConfig
 from app.report.compare import comparison, differing
 from app.report.page import page, state_of
+from app.report.spent import spent
 from app.report.story import Story, read_story
 from app.run_directory import RunDirectory
 from tests.support.browser import Browser
@@ -138,6 +140,45 @@ def test_details_open_without_a_script(shown: Story, tmp_path: Path, browser: Br
     assert "encoding-bound" not in browser.text("main")
     browser.element("details summary").click()
     assert "encoding-bound" in browser.text("main")
+
+
+def test_ten_thousand_rounds_make_a_page_that_a_phone_can_open(tmp_path: Path) -> None:
+    directory = RunDirectory.at(tmp_path / "run", RunConfig(rounds=10_000))
+    line = {
+        "event": "round_finished",
+        "purpose": "training",
+        "shares": 10,
+        "masked": 10,
+        "unmasked": 10,
+        "time": 1.0,
+    }
+    with directory.events.open("w") as file:
+        for number in range(1, 10_001):
+            masked = 7 if number == 5003 else 10
+            told = line | {
+                "server_round": number,
+                "accuracy": number / 10_000,
+                "loss": 1 / number,
+                "masked": masked,
+            }
+            file.write(json.dumps(told) + "\n")
+    text = page(read_story(directory))
+    assert len(text) < 400_000
+    assert "masks were removed: 3" in text
+    assert "Each column is the worst of 84 rounds." in text
+    assert re.search('<rect class="f1"', text)
+    assert "The 9500 rounds before these stand in metrics.jsonl." in text
+
+
+def test_the_ledgers_of_a_run_that_is_going_on_are_left_alone(private: Story, tmp_path: Path) -> None:
+    from privacy.ledger import charges_of
+
+    directory = private.directory
+    with directory.at_work(directory.events):
+        assert spent(private).curves == ()
+        assert "announced" in spent(private).whose
+    assert len(charges_of(directory.path / "ledgers" / "0.jsonl")) == 2
+    assert spent(private).curves
 
 
 def _lightness(colour: str) -> float:
