@@ -74,14 +74,10 @@ class SecureAggregation(Strategy):
         check_supported(inner, mean_only)
         if keep is not None:
             check_kept(inner)
-        self.inner = inner
-        self.spec = spec
-        self.settings = settings
-        self.metrics = metrics
+        self.inner, self.spec, self.settings, self.metrics = inner, spec, settings, metrics
         self._stopping = stopping or Stopping()
         self.emit = emit = self._stopping.listening(emit)
-        self.keep = keep
-        self.chronicle = chronicle or Chronicle()
+        self.keep, self.chronicle = keep, chronicle or Chronicle()
         self._decoder = decoder_of(settings)
         self.aggregated: list[int] = []
         self._done = self.asked = 0
