@@ -51,3 +51,15 @@ def hear_again(stopping: Stopping, metrics: Path, server_round: int) -> None:
     for number in sorted(lines):
         if number <= server_round:
             stopping.hear(**lines[number])
+
+
+def how_it_ended(config: RunConfig, stopping: Stopping) -> dict[str, object]:
+    """For the event `run_finished`: the reason of an early end, and the key with its value that was the rule."""
+    ended = stopping.ended
+    if ended is None:
+        return {}
+    table = config.table()
+    return {
+        "stopped": ended.reason,
+        "ended_by": {ended.rule: table[ended.rule]} if ended.rule in table else {},
+    }

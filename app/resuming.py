@@ -75,11 +75,7 @@ def _check_rounds(directory: RunDirectory, recorded: RunConfig, config: RunConfi
     if last.get("event") != "run_finished":
         return
     if last.get("stopped"):
-        if config.patience == recorded.patience and config.stop_epsilon == recorded.stop_epsilon:
-            raise ConfigError(
-                f"run {directory.id} ended early ({last['stopped']}); continue it with another patience or "
-                "stop-epsilon, 0 for none"
-            )
+        _check_early_end(directory, last, config)
         return
     rounds = last.get("rounds")
     finished = rounds if isinstance(rounds, int) else recorded.rounds
@@ -87,4 +83,14 @@ def _check_rounds(directory: RunDirectory, recorded: RunConfig, config: RunConfi
         raise ConfigError(
             f"run {directory.id} has finished its {finished} server rounds; "
             "-c rounds=N with a larger N continues it"
+        )
+
+
+def _check_early_end(directory: RunDirectory, last: Mapping[str, object], config: RunConfig) -> None:
+    """A run goes on under another rule than the one that ended it; where that was the nodes' budgets, in any case."""
+    rule, table = last.get("ended_by"), config.table()
+    if isinstance(rule, Mapping) and rule and all(table.get(key) == value for key, value in rule.items()):
+        key = next(iter(rule))
+        raise ConfigError(
+            f"run {directory.id} ended early ({last['stopped']}); continue it with another {key} than {rule[key]:g}"
         )

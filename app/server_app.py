@@ -18,7 +18,7 @@ from flwr.serverapp.strategy import Result
 from app import analytics_job
 from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
-from app.early_end import check_patience, hear_again, stopping_of
+from app.early_end import check_patience, hear_again, how_it_ended, stopping_of
 from app.inner_strategy import inner_strategy
 from app.privacy import modulus_bits, planned, terms_of, update_per_sum
 from app.resuming import continued
@@ -77,7 +77,7 @@ def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chro
         central_loss=central.get("loss"),
         rounds=config.rounds,
         rounds_aggregated=rounds,
-        stopped=stopping.ended.reason if stopping.ended else "",
+        **how_it_ended(config, stopping),
         seconds=round(time.monotonic() - started, 3),
         **(
             {"seconds_an_iteration": seconds_an_iteration(directory.metrics)}

@@ -229,9 +229,8 @@ def _steps(story: Story) -> list[dict[str, str]]:
     if ended and config.job != "analytics":
         steps.append(("Use the model; MODEL_CARD.md beside this page says what it is.", loading(story)))
         if story.last.get("stopped"):
-            steps.append(
-                ("Go on without an early end.", f"{PYTHON} resume {where} -c patience=0 -c stop-epsilon=0.0")
-            )
+            rules = "".join(f" -c {key}=0" for key in story.last.get("ended_by") or {})
+            steps.append(("Go on without an early end.", f"{PYTHON} resume {where}{rules}"))
         elif not config.epsilon:
             steps.append(("Train for longer.", f"{PYTHON} resume {where} -c rounds={2 * config.rounds}"))
     elif not ended and story.directory.has_checkpoint and not is_going(story.directory):

@@ -46,14 +46,35 @@ def test_a_run_that_goes_on_has_kept_its_patience(tmp_path: Path) -> None:
     assert directory.last_word()["rounds_aggregated"] == 3
 
 
-def test_a_run_that_ended_early_goes_on_with_more_patience_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recorded", [False, True], ids=["by the server alone", "by the launcher first"])
+def test_a_run_that_ended_early_goes_on_with_more_patience_alone(recorded: bool, tmp_path: Path) -> None:
     directory = begin(tmp_path / "run", **STILL)
     serve(directory)
     for change in ({}, {"rounds": 20}):
-        with pytest.raises(ConfigError, match=r"ended early .* continue it with another patience"):
+        with pytest.raises(ConfigError, match=r"ended early .* continue it with another patience than 2"):
             continued(directory, change)
+    config = continued(directory, {"patience": 4})
+    if recorded:  # as the launcher does before it starts the server
+        directory.record(config)
     go_on(directory, patience=4)
     assert directory.last_word()["rounds_aggregated"] == 5
+
+
+def test_a_run_that_ended_early_goes_on_without_any_rule(tmp_path: Path) -> None:
+    directory = begin(tmp_path / "run", **STILL)
+    serve(directory)
+    directory.record(continued(directory, {"patience": 0}))
+    go_on(directory)
+    assert directory.last_word()["rounds_aggregated"] == 8
+    assert "stopped" not in directory.last_word()
+
+
+def test_spent_budgets_leave_a_run_free_to_go_on(tmp_path: Path) -> None:
+    directory = begin(tmp_path / "run", **STILL)
+    with pytest.raises(Killed):
+        serve(directory, killed_at(ProtocolRound.SHARE_KEYS, 3))
+    directory.emit("run_finished", rounds=8, stopped="budgets are spent", ended_by={})
+    assert continued(directory, {}).rounds == 8
 
 
 def test_a_guarantee_never_passes_stop_epsilon(tmp_path: Path) -> None:
