@@ -16,6 +16,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 
 from app import analytics_job
+from app.catalogue import number_of
 from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
 from app.inner_strategy import inner_strategy
@@ -87,10 +88,11 @@ def _failure_told(directory: RunDirectory) -> Iterator[None]:
     try:
         yield
     except ChorusError as error:
-        directory.emit("run_failed", code=error.code, reason=str(error))
+        directory.emit("run_failed", code=error.code, number=number_of(error), reason=str(error))
         raise
     except Exception as error:
-        directory.emit("run_failed", code="ENV", reason=f"{type(error).__name__}: see superlink.log")
+        reason = f"{type(error).__name__}: see superlink.log"
+        directory.emit("run_failed", code="ENV", number=number_of(error), reason=reason)
         raise
 
 

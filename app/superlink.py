@@ -24,6 +24,11 @@ import tomli_w
 
 from arithmetic.errors import SetupError
 
+
+class SuperLinkDown(SetupError):
+    """Flower's SuperLink did not come up, or went away in mid-run."""
+
+
 CONNECTION: Final = "chorus"
 
 _START_DEADLINE: Final = 60.0
@@ -91,7 +96,7 @@ def start(home: Home, log: Path, env: Mapping[str, str]) -> subprocess.Popen[byt
     Everything that it and its children print goes to `log`.
 
     Raises:
-        SetupError: it did not come up; the line names the log.
+        SuperLinkDown: it did not come up; the line names the log.
     """
     for _ in range(_ATTEMPTS):
         port = _free_port()
@@ -104,7 +109,7 @@ def start(home: Home, log: Path, env: Mapping[str, str]) -> subprocess.Popen[byt
             process.wait()
             break
         # It ended by itself: most likely somebody took the port between our look and its bind.
-    raise SetupError(f"Flower's SuperLink did not start on this machine; why is at the end of {log}")
+    raise SuperLinkDown(f"Flower's SuperLink did not start on this machine; why is at the end of {log}")
 
 
 def _spawn(home: Home, log: Path, env: Mapping[str, str], port: int) -> subprocess.Popen[bytes]:
