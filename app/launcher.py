@@ -32,8 +32,9 @@ from app.finding_runs import LAUNCHER, near, short_of
 from app.flower_commands import Flower
 from app.invocation import command
 from app.processes import adopt_orphans, descendants, end_descendants
-from app.progress import Tail, printable
+from app.progress import printable
 from app.run_directory import RunDirectory
+from app.tail import Tail
 from arithmetic.errors import ChorusError
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent

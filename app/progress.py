@@ -7,36 +7,15 @@ shown printable and cut.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from app.run_directory import parse_line
+from app import failed_round
 
 Event = Mapping[str, Any]
 
 _INDENT: Final = " " * 14
-_LONGEST_REASON: Final = 200
-
-
-@dataclass(slots=True)
-class Tail:
-    """Reads what was added to a .jsonl file since the last look; a torn last line waits."""
-
-    path: Path
-    _offset: int = 0
-
-    def new(self) -> list[dict[str, Any]]:
-        """Events written since the last call."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        parsed = (parse_line(raw) for raw in whole.splitlines(keepends=True))
-        return [event for event in parsed if event is not None]
+_LONGEST_STORY: Final = 900
+_EVERY: Final = 10.0  # seconds between two lines on a protocol round that takes long
 
 
 @dataclass(slots=True)
@@ -47,6 +26,9 @@ class Progress:
     _several: bool = False
     _troubles: list[str] = field(default_factory=list)
     _error_bounds: list[tuple[float, str]] = field(default_factory=list)
+    _threshold: object = None
+    _failing: Event | None = None
+    _told_at: float = 0.0
 
     def lines(self, event: Event) -> list[str]:
         """Lines for one event: none for most, a round's line with its troubles below."""
@@ -55,7 +37,7 @@ class Progress:
         return teller(self, event) if teller else []
 
     def _started(self, event: Event) -> list[str]:
-        groups = event.get("groups")
+        self._threshold, groups = event.get("threshold"), event.get("groups")
         self._several = isinstance(groups, int) and groups > 1
         if event.get("job") == "analytics":
             return self._asked(event)
@@ -115,7 +97,29 @@ class Progress:
     def _cohort(self, event: Event) -> list[str]:
         return [f"cohort ready: {len(_ids(event, 'nodes'))} clients"]
 
+    def _waiting(self, event: Event) -> list[str]:
+        return [failed_round.waiting(event)]
+
+    def _expected(self, event: Event) -> list[str]:
+        one, whole = event.get("client"), event.get("whole")
+        if not isinstance(one, dict) or not isinstance(whole, dict):
+            return []
+        return [
+            f"expected: {_text(event, 'trips')} trips a round; a client sends {size(one.get('up'))} and receives "
+            f"{size(one.get('down'))} a round; {size(whole.get('up'))} and {size(whole.get('down'))} in all; "
+            f"{size(event.get('vectors'))} of memory for masked vectors"
+        ]
+
+    def _under_way(self, event: Event) -> list[str]:
+        """Now and then, of a protocol round that takes long."""
+        seconds = event.get("seconds")
+        if not isinstance(seconds, int | float) or seconds < self._told_at + _EVERY:
+            return []
+        self._told_at = seconds
+        return [_INDENT + failed_round.under_way(event)]
+
     def _protocol_round(self, event: Event) -> list[str]:
+        self._failing, self._told_at = event, 0.0
         group = f"group {_text(event, 'group')} " if self._several else ""
         name = f"{group}{_text(event, 'protocol_round')}"
         missing = _ids(event, "missing")
@@ -154,7 +158,16 @@ class Progress:
     def _failed_round(self, event: Event) -> list[str]:
         kept = "" if event.get("purpose") == "analytics" else ", model unchanged"
         line = f"{self._label(event)}  no sum{kept}: {_reason(event)}"
-        return [line, *self._told(), *self._rounding(event)]
+        failing, why = self._failing, list[str]()
+        if (
+            event.get("code") == "QUORUM"
+            and failing
+            and failing.get("server_round") == event.get("server_round")
+            and not self._several
+        ):
+            told = failed_round.nothing_unmasked(failing, self._threshold)
+            why = [_INDENT + printable(told, _LONGEST_STORY)]
+        return [line, *self._told(), *why, *self._rounding(event)]
 
     def _rounding(self, event: Event) -> list[str]:
         """Below the final model, once a run: the largest error bound and the last (docs/encoding.md)."""
@@ -194,6 +207,9 @@ _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "privacy_planned": Progress._privacy,
     "cohort_ready": Progress._cohort,
     "protocol_round": Progress._protocol_round,
+    "protocol_round_underway": Progress._under_way,
+    "run_expected": Progress._expected,
+    "cohort_waiting": Progress._waiting,
     "misbehaviour": Progress._misbehaviour,
     "group_failed": Progress._failed_group,
     "round_finished": Progress._finished_round,
@@ -217,9 +233,9 @@ def result_lines(event: Event, rounds: int) -> list[str]:
     ]
 
 
-def printable(value: object) -> str:
-    """At most 200 characters, none of which moves a cursor, turns text around or ends a line."""
-    text = str(value)[:_LONGEST_REASON]
+def printable(value: object, longest: int = 200) -> str:
+    """At most `longest` characters, none of which moves a cursor, turns text around or ends a line."""
+    text = str(value)[:longest]
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

@@ -16,6 +16,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 
 from app import analytics_job
+from app.announcing import announce
 from app.catalogue import number_of
 from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
@@ -142,6 +143,7 @@ def _train(
     directory.emit("run_resumed" if config.resume else "run_started", **facts)
     if terms.mode is not PrivacyMode.NONE:
         directory.emit("privacy_planned", mode=terms.mode, sentences=planned(config, terms, params))
+    announce(directory.emit, config, settings, spec, task.metric_names, arrays)
     initial = ArrayRecord({name: Array(array) for name, array in arrays.items()})
     central = central_test(task, config, spec) if config.central_test else None
     try:
