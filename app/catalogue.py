@@ -68,6 +68,7 @@ NOTHING_UNMASKED: Final = "CH-P03"
 DOES_NOT_HOLD: Final = "CH-P25"
 NO_ROOM: Final = "CH-E03"
 NOT_ENDED: Final = "CH-E15"
+STOPPED: Final = "CH-E16"
 CRASH: Final = "CH-X01"
 
 ENTRIES: Final[tuple[Entry, ...]] = (
@@ -106,6 +107,8 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     Entry("CH-C15", ("predictions.errors.UnsupportedModel",),
           "The model has a layer that private predictions do not know.",
           "Replace the layer that is named; docs/decisions says which are known."),
+    Entry("CH-C16", ("app.stopping_runs.NotGoing",), "There is nothing to stop here.",
+          "`chorus ls --running` lists runs that are going on; one of a federation is stopped where it was submitted."),
     Entry("CH-P01", ("secagg.errors.OutOfTurn", "secagg.errors.ProtocolError"),
           "A message that is not due now: repeated, skipped, stale or of another session.",
           "Nothing: its sender is out for this round. If it comes back, restart that node."),
@@ -192,6 +195,8 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     Entry("CH-E14", ("clients.analytics_table.NoTable", "clients.analytics_table.TableUnusable"),
           "The table of a query cannot be read on a node.", "The node's own log says why."),
     Entry(NOT_ENDED, (), "Processes of a run could not be ended.", "End them by the ids in the line."),
+    Entry(STOPPED, (), "A run is not going on and never said how it ended: it was interrupted or killed.",
+          "Continue it: `chorus resume RUN`."),
     Entry(CRASH, (), "Something broke that should not: this one is ours.",
           "Please report it, with what `--debug` adds."),
 )  # fmt: skip

@@ -7,7 +7,7 @@ Refuses to know: how long anything takes, and what Flower adds to a message (a f
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from arithmetic.packing import packed_size
 from arithmetic.residues import word_type
@@ -29,6 +29,11 @@ from secagg.requests import Vouched
 from secagg.sealed import SEALED_BYTES
 from secagg.signatory import Credential
 from strategies.settings import Settings
+
+
+class _Sendable(Protocol):
+    def to_bytes(self) -> bytes: ...
+
 
 _VECTORS: Final = 2  # words that a side holds of each entry at its peak (bench.memory)
 
@@ -144,7 +149,7 @@ def session(params: SecAggParams, n: int, model: int) -> Traffic:
     shares = dict.fromkeys(range(1, neighbours + int(params.own_share) + 1), 1)
     entries = packed_size(params.tensor_length, params.modulus_bits) + packed_size(params.scalar_length, 64)
     signed = dict.fromkeys(everyone, signature) if params.is_active else {}
-    trips = [
+    trips: list[tuple[_Sendable, _Sendable]] = [
         (SharesSealed(bytes(DIGEST_BYTES), sealed), announced),
         (SharesRevealed(shares, {}, _advertised(params)), UnmaskingRequested(none, n, everyone, signed)),
     ]

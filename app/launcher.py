@@ -117,25 +117,24 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None], comp
     finally:
         _ignore_signals()
         left = end_descendants(_GRACE) if descendants(os.getpid()) else []
-    for line in outcome.lines:
-        say(line)
-    going_on = f"Continue: {command()} resume {short_of(directory)}" if directory else ""
-    more = going_on if directory and _worth_continuing(directory, outcome) else ""
-    if outcome.stopped:
-        print(
-            "; ".join(["stopped", "nothing of the run is left running", *([more] if more else [])]),
-            file=sys.stderr,
-        )
-    elif outcome.failure:
-        text = outcome.failure.message
-        complain(
-            Failure(
-                outcome.failure.number, f"{text}{'' if text.endswith('.') else '.'} {more}" if more else text
-            )
-        )
+    _tell(outcome, directory, say, complain)
     if left:
         complain(Failure(catalogue.NOT_ENDED, f"processes {left} could not be ended; end them by hand"))
     return outcome.exit_code
+
+
+def _tell(outcome: Outcome, directory: RunDirectory | None, say: Say, complain: Complain) -> None:
+    """The result, or what went wrong and how it goes on."""
+    for line in outcome.lines:
+        say(line)
+    more = ""
+    if directory and _worth_continuing(directory, outcome):
+        more = f" Continue: {command()} resume {short_of(directory)}"
+    if outcome.stopped:
+        print(f"stopped; nothing of the run is left running.{more}", file=sys.stderr)
+    elif outcome.failure:
+        dot = "." if more and not outcome.failure.message.endswith(".") else ""
+        complain(Failure(outcome.failure.number, f"{outcome.failure.message}{dot}{more}"))
 
 
 def _take_over(directory: RunDirectory, config: RunConfig) -> None:

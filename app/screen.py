@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -40,6 +40,11 @@ class Plain:
     def __exit__(self, *_: object) -> None:
         """Nothing to put back."""
 
+    def begin(self, events: Iterable[Event]) -> None:
+        """What happened before."""
+        for event in events:
+            self.show(event)
+
     def say(self, line: str) -> None:
         """Print one line."""
         print(line, flush=True)
@@ -59,6 +64,11 @@ class JsonLines:
 
     def __exit__(self, *_: object) -> None:
         """Nothing to put back."""
+
+    def begin(self, events: Iterable[Event]) -> None:
+        """What happened before."""
+        for event in events:
+            self.show(event)
 
     def say(self, line: str) -> None:
         """Not for programs."""
@@ -104,6 +114,11 @@ class Picture:
 
         return picture(self._view, self._name, list(self._log), time.time())
 
+    def begin(self, events: Iterable[Event]) -> None:
+        """What happened before; a run that ended once and was continued has not ended."""
+        for event in events:
+            self._take(event)
+
     def say(self, line: str) -> None:
         """A line above the picture, or below one that stands still."""
         if self._live is None:
@@ -113,10 +128,13 @@ class Picture:
 
     def show(self, event: Event) -> None:
         """Change the picture."""
-        self._view.take(event)
-        self._log.extend(self._progress.lines(event))
+        self._take(event)
         if event.get("event") in _ENDS:
             self._stop()
+
+    def _take(self, event: Event) -> None:
+        self._view.take(event)
+        self._log.extend(self._progress.lines(event))
 
     def _stop(self) -> None:
         live, self._live = self._live, None

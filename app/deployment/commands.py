@@ -31,8 +31,10 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.command()(provision)
     app.command("provision-request")(provision_request)
-    app.command()(superlink)
-    app.command()(supernode)
+    app.command("server")(superlink)
+    app.command("superlink", hidden=True)(superlink)  # Flower's words, which scripts/ use
+    app.command("node")(supernode)
+    app.command("supernode", hidden=True)(supernode)
     app.command("doctor")(examine)
 
 

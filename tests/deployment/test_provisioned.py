@@ -194,7 +194,7 @@ def test_a_node_with_a_wrong_key_is_refused_in_one_line(laptop: Laptop) -> None:
 
 def test_the_port_is_busy_for_a_second_server(laptop: Laptop) -> None:
     said = laptop.run(page.SUPERLINK, code=4)
-    assert re.fullmatch(r"ENV: the SuperLink cannot listen on .* choose another port.*", said.strip())
+    assert re.fullmatch(r"CH-E01  the SuperLink cannot listen on .* choose another port.*", said.strip())
 
 
 def test_a_superlink_that_is_killed_in_a_round_costs_no_round(
