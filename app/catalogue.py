@@ -123,7 +123,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
           "Install the same version of Chorus, with the same constraints.txt, on the server and on every node."),
     Entry("CH-P05", ("secagg.errors.SuspectServer",), "The server showed something that an honest one never shows.",
           "Stop the node and ask whoever runs the server; docs/threats.md says what each check is for."),
-    Entry("CH-P06", ("secagg.errors.Refused",), "This side does not accept the parameters of the session.",
+    Entry("CH-P06", ("secagg.errors.Refused", "clients.policy.PolicyRefused"), "This side does not accept the parameters of the session.",
           "Ask for what the node's policy.toml allows (docs/policy.md), or change the policy there."),
     Entry("CH-P07", ("secagg.errors.NotAuthentic",), "A key or a signature is not that of whom it is said to be of.",
           "See that roster and kit belong to the same federation, and that the node was not revoked."),
