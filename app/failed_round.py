@@ -3,6 +3,7 @@
 Decides: the words of CH-P03, and those of a wait. Refuses to know what a session is.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,17 +12,19 @@ from app.catalogue import NOTHING_UNMASKED
 Event = Mapping[str, Any]
 
 _NAMED: Final = 5
+_NEEDED: Final = re.compile(r"(\d+) are needed")
 _DID: Final = {
     "r0": "sent their keys", "r1": "trained and shared keys", "r2": "sent a masked input",
     "r3": "signed who survived", "r4": "helped to unmask",
 }  # fmt: skip
 
 
-def nothing_unmasked(trip: Event, threshold: object) -> str:
+def nothing_unmasked(trip: Event, reason: str, threshold: object) -> str:
     """What happened in the protocol round at which a session ended without a sum.
 
     Args:
         trip: the last `protocol_round` event of the server round, of the group that failed.
+        reason: of the event `round_failed`; where it says how many were needed, that counts.
         threshold: as the run began with; None where it is not known.
     """
     asked, answered = trip.get("asked", 0), trip.get("answered", 0)
@@ -34,7 +37,10 @@ def nothing_unmasked(trip: Event, threshold: object) -> str:
     names = ", ".join(gone[:_NAMED]) + (f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else "")
     at = trip.get("server_round", 0)
     kept = f"the model of round {at - 1}" if isinstance(at, int) and at > 1 else "the initial model"
+    told = _NEEDED.search(reason)
     needed = "" if threshold is None else f", threshold is {threshold}"
+    if told and told[1] != str(threshold):
+        needed = f", {told[1]} are needed"
     did = _DID.get(str(trip.get("protocol_round")), "answered")
     return (
         f"{NOTHING_UNMASKED}  Round {at}: {answered} of {asked or answered} clients {did}{needed}. "

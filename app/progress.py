@@ -165,7 +165,7 @@ class Progress:
             and failing.get("server_round") == event.get("server_round")
             and not self._several
         ):
-            told = failed_round.nothing_unmasked(failing, self._threshold)
+            told = failed_round.nothing_unmasked(failing, str(event.get("reason", "")), self._threshold)
             why = [_INDENT + printable(told, _LONGEST_STORY)]
         return [line, *self._told(), *why, *self._rounding(event)]
 
