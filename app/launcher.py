@@ -31,8 +31,8 @@ from app.config import RunConfig
 from app.finding_runs import LAUNCHER, near, short_of
 from app.flower_commands import Flower
 from app.invocation import command
+from app.phrases import printable
 from app.processes import adopt_orphans, descendants, end_descendants
-from app.progress import printable
 from app.run_directory import RunDirectory
 from app.tail import Tail
 from arithmetic.errors import ChorusError
@@ -81,7 +81,13 @@ class Request:
     app: Path = REPOSITORY
 
 
-def launch(request: Request, say: Say, show_event: Callable[[Event], None], complain: Complain) -> int:
+def launch(
+    request: Request,
+    say: Say,
+    show_event: Callable[[Event], None],
+    complain: Complain,
+    show_log: Callable[[Path], None],
+) -> int:
     """Run once and leave nothing behind but the run directory.
 
     Args:
@@ -89,6 +95,7 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None], comp
         say: prints one line.
         show_event: is handed every event as it happens.
         complain: is handed what went wrong.
+        show_log: is handed the log of a run that crashed.
 
     Returns:
         The exit code (see the module's table).
@@ -117,6 +124,8 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None], comp
     finally:
         _ignore_signals()
         left = end_descendants(_GRACE) if descendants(os.getpid()) else []
+    if directory and outcome.failure and outcome.failure.number == catalogue.CRASH:
+        show_log(directory.log)
     _tell(outcome, directory, say, complain)
     if left:
         complain(Failure(catalogue.NOT_ENDED, f"processes {left} could not be ended; end them by hand"))

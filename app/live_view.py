@@ -5,7 +5,7 @@ Decides: layout, words and colours. Refuses to know where events come from, and 
 
 from collections.abc import Sequence
 
-from rich.box import ROUNDED
+from rich.box import SIMPLE_HEAD
 from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -13,14 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from app.charts import bar, curve
-from app.progress import printable, size
+from app.phrases import printable, size
 from app.run_view import RunView, Trip
 
-_WIDTH, _HEIGHT = 44, 5
+WIDEST = 100
+_HEIGHT = 5
+_ROOMY = 96  # columns from which bars are long
+_SHORT, _LONG = 4, 12
 _COLOURS = {"finished": "green", "failed": "red", "running": "cyan"}
 
 
-def picture(view: RunView, name: str, log: Sequence[str], now: float) -> RenderableType:
+def picture(view: RunView, name: str, log: Sequence[str], now: float, width: int = WIDEST) -> RenderableType:
     """The whole view.
 
     Args:
@@ -28,18 +31,30 @@ def picture(view: RunView, name: str, log: Sequence[str], now: float) -> Rendera
         name: of the run.
         log: latest lines, the newest last.
         now: seconds since the epoch.
+        width: columns that there are.
     """
+    width = min(width, WIDEST)
+    half = (width - 5) // 2  # the frame, and a gap between the two
+    curves = (("accuracy", view.accuracy, "green"), ("loss", view.loss, "magenta"))
+    where = ", public test set" if view.is_central else ""
     charts = Columns(
-        [_chart(view, "accuracy", view.accuracy, "green"), _chart(view, "loss", view.loss, "magenta")]
+        [_chart(name, values, colour, where, view.rounds, half) for name, values, colour in curves]
     )
-    parts: list[RenderableType] = [_head(view, now), _trips(view), charts, _spent(view)]
+    parts: list[RenderableType] = [
+        _head(view, now),
+        _trips(view, _LONG if width >= _ROOMY else _SHORT),
+        charts,
+        _spent(view),
+    ]
     if log:
         parts.append(
             Text("\n".join(printable(line) for line in log), style="dim", overflow="ellipsis", no_wrap=True)
         )
     colour = _COLOURS.get(view.status, "yellow")
-    title = Text.assemble(("chorus ", "bold"), name, (f"  {view.status}", colour))
-    return Panel(Group(*parts), title=title, title_align="left", border_style=colour, width=100)
+    title = Text.assemble(
+        ("chorus ", "bold"), printable(view.facts.get("run", name)), (f"  {view.status}", colour)
+    )
+    return Panel(Group(*parts), title=title, title_align="left", border_style=colour, width=width)
 
 
 def clock(seconds: float) -> str:
@@ -69,24 +84,31 @@ def _head(view: RunView, now: float) -> Text:
     return line
 
 
-def _trips(view: RunView) -> Table:
+def _trips(view: RunView, wide: int) -> Table:
     title = "judging the final model" if view.purpose == "evaluation" else f"round {view.server_round or '-'}"
-    table = Table(box=ROUNDED, expand=True, title=title, title_justify="left", title_style="bold")
+    table = Table(
+        box=SIMPLE_HEAD,
+        expand=True,
+        padding=(0, int(wide > _SHORT)),
+        title=title,
+        title_justify="left",
+        title_style="bold",
+    )
     for column in ("", "answered", "missing", "refused", "received", "time"):
         table.add_column(column, justify="left" if column in ("", "answered") else "right", no_wrap=True)
     for key, trip in sorted(view.trips.items()):
-        table.add_row(f"{key} {trip.name}", _answered(trip), *_counts(trip))
+        table.add_row(f"{key} {trip.name}", _answered(trip, wide), *_counts(trip))
     if following := view.under_way:
         table.add_row(following, Text("under way", style="cyan"))
     return table
 
 
-def _answered(trip: Trip) -> Text:
+def _answered(trip: Trip, wide: int) -> Text:
     if trip.is_over and not trip.asked:
         return Text(f"{trip.answered} keys were sent ahead", style="dim")
     part = trip.answered / trip.asked if trip.asked else 0
     colour = "green" if part == 1 else ("yellow" if trip.is_over else "cyan")
-    text = Text(f"{bar(part, 12)} {trip.answered} of {trip.asked}", style=colour)
+    text = Text(f"{bar(part, wide)} {trip.answered} of {trip.asked}", style=colour)
     if trip.waiting:
         text.append(
             f"  waiting for {', '.join(printable(each) for each in trip.waiting[:2])} ..", style="dim"
@@ -101,18 +123,16 @@ def _counts(trip: Trip) -> tuple[Text, Text, str, str]:
     return marks[0], marks[1], size(trip.bytes_up), f"{trip.seconds:.1f} s"
 
 
-def _chart(view: RunView, name: str, values: Sequence[float], colour: str) -> Panel:
+def _chart(name: str, values: Sequence[float], colour: str, where: str, rounds: int, whole: int) -> Panel:
     """The whole width is the whole run: a value takes as many columns as there is room for."""
-    width = _WIDTH - 2
-    wide = max(1, width // max(view.rounds + 1, len(values), 1))
+    width = whole - 2
+    wide = max(1, width // max(rounds + 1, len(values)))
     lines = curve([value for value in values for _ in range(wide)], width, _HEIGHT)
     last = f"{values[-1]:.4f}" if values else "-"
-    span = f"{min(values):.3f} to {max(values):.3f}" if values else ""
+    span = Text(f"{min(values):.3f} to {max(values):.3f}{where}" if values else "", style="dim")
     title = Text.assemble((f"{name} ", "bold"), (last, colour))
-    body = Text("\n".join(line.ljust(_WIDTH - 4) for line in lines), style=colour)
-    return Panel(
-        body, title=title, title_align="left", subtitle=Text(span, style="dim"), width=_WIDTH, padding=0
-    )
+    body = Text("\n".join(line.ljust(width) for line in lines), style=colour)
+    return Panel(body, title=title, title_align="left", subtitle=span, width=whole, padding=0)
 
 
 def _spent(view: RunView) -> Text:

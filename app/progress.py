@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app import failed_round
+from app.phrases import printable, size
 
 Event = Mapping[str, Any]
 
@@ -158,16 +159,19 @@ class Progress:
     def _failed_round(self, event: Event) -> list[str]:
         kept = "" if event.get("purpose") == "analytics" else ", model unchanged"
         line = f"{self._label(event)}  no sum{kept}: {_reason(event)}"
-        failing, why = self._failing, list[str]()
+        return [line, *self._told(), *self._why(event), *self._rounding(event)]
+
+    def _why(self, event: Event) -> list[str]:
+        """Who was missing, where too few clients are the reason; of several groups the last one's trip says nothing."""
+        trip = self._failing or {}
         if (
-            event.get("code") == "QUORUM"
-            and failing
-            and failing.get("server_round") == event.get("server_round")
-            and not self._several
+            event.get("code") != "QUORUM"
+            or self._several
+            or trip.get("server_round") != event.get("server_round")
         ):
-            told = failed_round.nothing_unmasked(failing, str(event.get("reason", "")), self._threshold)
-            why = [_INDENT + printable(told, _LONGEST_STORY)]
-        return [line, *self._told(), *why, *self._rounding(event)]
+            return []
+        said = failed_round.nothing_unmasked(trip, str(event.get("reason", "")), self._threshold)
+        return [_INDENT + printable(said, _LONGEST_STORY)] if trip else []
 
     def _rounding(self, event: Event) -> list[str]:
         """Below the final model, once a run: the largest error bound and the last (docs/encoding.md)."""
@@ -231,24 +235,6 @@ def result_lines(event: Event, rounds: int) -> list[str]:
         f"(the clients' own validation data, final model){central}",
         f"{_text(event, 'rounds_aggregated')} of {rounds} rounds aggregated in {_seconds(event)}{_pace(event)}",
     ]
-
-
-def printable(value: object, longest: int = 200) -> str:
-    """At most `longest` characters, none of which moves a cursor, turns text around or ends a line."""
-    text = str(value)[:longest]
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def size(count: object) -> str:
-    """Bytes in decimal units with three digits: `1.23 MB`."""
-    if not isinstance(count, int | float):
-        return "-"
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 999.5:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"
 
 
 def _text(event: Event, key: str) -> str:

@@ -13,7 +13,7 @@ Event = Mapping[str, Any]
 
 _TRIPS: Final = {
     "r0": "advertise keys",
-    "r1": "train, share keys",
+    "r1": "train, share",
     "r2": "masked input",
     "r3": "agree on survivors",
     "r4": "unmask",
@@ -51,7 +51,8 @@ class RunView:
         status: starting, waiting, running, finished, failed.
         connected, wanted: nodes, while the cohort is waited for.
         trips: of the server round under way, by protocol round.
-        accuracy, loss: of each model that was judged, with the server round that it came into.
+        accuracy, loss: of each model that was judged, on the clients' own data; where nothing of it is told, on the
+            public test set (`is_central`).
         dropped: clients that shared keys and vanished, over all rounds; `recovered` those whose masks were removed.
         course: epsilon after a number of server rounds; `budget` the target, 0 where there is none.
     """
@@ -66,6 +67,7 @@ class RunView:
     trips: dict[str, Trip] = field(default_factory=dict)
     accuracy: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
+    is_central: bool = False
     done: int = 0
     failed: int = 0
     dropped: int = 0
@@ -166,9 +168,9 @@ class RunView:
 
     def _finished_round(self, event: Event) -> None:
         for values, key in ((self.accuracy, "accuracy"), (self.loss, "loss")):
-            value = event.get(key)
-            if isinstance(value, int | float):
-                values.append(float(value))
+            found = [event.get(name) for name in (key, f"central_{key}")]
+            values += [float(value) for value in found if isinstance(value, int | float)][:1]
+        self.is_central = event.get("loss") is None and event.get("central_loss") is not None
         lost = max(_whole(event, "shares") - _whole(event, "masked"), 0)
         self.dropped, self.recovered = self.dropped + lost, self.recovered + lost
         if event.get("purpose") != "evaluation":

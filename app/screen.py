@@ -110,9 +110,10 @@ class Picture:
 
     def drawn(self) -> "RenderableType":
         """The picture of this moment."""
-        from app.live_view import picture
+        from app.live_view import WIDEST, picture
 
-        return picture(self._view, self._name, list(self._log), time.time())
+        width = WIDEST if self._live is None else self._live.console.width
+        return picture(self._view, self._name, list(self._log), time.time(), width)
 
     def begin(self, events: Iterable[Event]) -> None:
         """What happened before; a run that ended once and was continued has not ended."""

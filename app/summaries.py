@@ -57,7 +57,7 @@ def summary_of(run: RunDirectory) -> Summary:
     judged: Mapping[str, Any] = {}
     done, latest = 0, first.get("time")
     for line in read_lines(run.metrics):
-        judged = line if line.get("loss") is not None else judged
+        judged = line if _first(line, "loss") is not None else judged
         done += line.get("purpose") != "evaluation"
         latest = line.get("time", latest)
     state = "running" if going else _STATES.get(str(last.get("event")), "stopped")
@@ -78,12 +78,17 @@ def summary_of(run: RunDirectory) -> Summary:
         task=config.task if config else "?",
         done=done,
         rounds=config.rounds if config else 0,
-        accuracy=judged.get("accuracy"),
-        loss=judged.get("loss"),
+        accuracy=_first(judged, "accuracy"),
+        loss=_first(judged, "loss"),
         began=began,
         seconds=end - began if began and end else None,
         size=size_of(run),
     )
+
+
+def _first(line: Mapping[str, Any], key: str) -> float | None:
+    """On the clients' own data, or where nothing of it is told on the public test set."""
+    return next((line[name] for name in (key, f"central_{key}") if line.get(name) is not None), None)
 
 
 def size_of(run: RunDirectory) -> int:

@@ -4,13 +4,20 @@ Decides: the form, from two switches that any command takes, `--json` and `--deb
 there are (`app.catalogue`).
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from app.catalogue import Failure, failure_of
+from app.phrases import printable
+
+_MOST_BYTES: Final = 64 << 10
+_MOST_LINES: Final = 60
+_WIDEST: Final = 400
 
 
 @dataclass
@@ -33,6 +40,21 @@ def listen(arguments: Sequence[str]) -> list[str]:
 def complain(failure: Failure) -> None:
     """Say what went wrong."""
     print(failure.document if MANNER.as_json else failure.line, file=sys.stderr, flush=True)
+
+
+def show_log(log: Path) -> None:
+    """With `--debug`, the end of what Flower and its workers wrote: where a traceback of theirs is."""
+    if MANNER.debug and log.exists():
+        print(f"== the end of {log}", *_last_lines(log), sep="\n", file=sys.stderr)
+
+
+def _last_lines(log: Path) -> list[str]:
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES))
+        return [
+            printable(line, _WIDEST)
+            for line in file.read().decode(errors="replace").splitlines()[-_MOST_LINES:]
+        ]
 
 
 def complain_of(error: Exception) -> int:

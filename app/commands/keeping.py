@@ -11,7 +11,7 @@ from app.catalogue import NOT_ENDED, Failure
 from app.commands import options
 from app.finding_runs import find_run, near
 from app.invocation import command
-from app.progress import size
+from app.phrases import size
 from app.telling import complain
 
 

@@ -14,7 +14,7 @@ from app.finding_runs import find_run
 from app.launcher import Request, launch
 from app.resuming import continued
 from app.screen import screen
-from app.telling import complain
+from app.telling import complain, show_log
 
 
 def register(app: typer.Typer) -> None:
@@ -58,5 +58,5 @@ def resume(
 def _launch(request: Request, quiet: bool, plain: bool, as_json: bool) -> None:
     name = Path(request.config.resume).name if request.config.resume else ""
     with screen(name, request.config.rounds, quiet=quiet, as_json=as_json, plain=plain) as shown:
-        code = launch(request, shown.say, shown.show, complain)
+        code = launch(request, shown.say, shown.show, complain, show_log)
     raise typer.Exit(code)

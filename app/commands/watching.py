@@ -121,7 +121,7 @@ def _table(found: "list[Summary]") -> "Table":
     from rich.text import Text
 
     from app.live_view import clock
-    from app.progress import size
+    from app.phrases import size
 
     table = Table(box=SIMPLE, pad_edge=False)
     for column in ("run", "began", "state", "what"):

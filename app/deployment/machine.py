@@ -16,7 +16,7 @@ from app.accelerators import plan
 from app.deployment import probe
 from app.deployment.doctor import Check
 from app.memory import free_gpu_memory, free_memory
-from app.progress import size
+from app.phrases import size
 from arithmetic.errors import SetupError
 
 _NEEDED: Final = ("flwr", "ray", "torch", "numpy", "cryptography", "pydantic")

@@ -107,6 +107,13 @@ def test_curves_hold_the_models_that_were_judged() -> None:
     assert view.done == 2, "the session that judges the final model is no round"
 
 
+def test_where_the_clients_data_is_not_told_of_the_public_test_set_is_the_curve() -> None:
+    told = finished(1, 102.0, accuracy=None, loss=None, central_accuracy=0.7, central_loss=0.3)
+    view = seen(STARTED, told)
+    assert (view.accuracy, view.loss, view.is_central) == ([0.7], [0.3], True)
+    assert not seen(STARTED, finished(1, 102.0, central_accuracy=0.7, central_loss=0.3)).is_central
+
+
 def test_epsilon_follows_the_course_from_round_to_round() -> None:
     view = seen(
         STARTED, {"event": "privacy_course", "points": [[1, 0.2], [5, 0.6], [10, 1.0]], "epsilon": 1.0}
