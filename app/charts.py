@@ -31,6 +31,14 @@ def curve(values: Sequence[float], width: int, height: int) -> list[str]:
     return ["".join(_cell(level - line * _FULL) for level in scaled) for line in reversed(range(height))]
 
 
+def stretched(values: Sequence[float], columns: int) -> list[float]:
+    """One value a column, each several times or some not at all; the last one always."""
+    if not values:
+        return []
+    columns = max(columns, 1)
+    return [*(values[at * len(values) // columns] for at in range(columns - 1)), values[-1]]
+
+
 def bar(part: float, width: int) -> str:
     """A horizontal bar filled to `part`, 0..1."""
     full = round(min(max(part, 0.0), 1.0) * width)

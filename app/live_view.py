@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from app.charts import bar, curve
+from app.charts import bar, curve, stretched
 from app.phrases import printable, size
 from app.run_view import RunView, Trip
 
@@ -74,8 +74,8 @@ def _head(view: RunView, now: float) -> Text:
     ended = view.status in ("finished", "failed")
     passed = (view.latest if ended and view.latest else now) - (view.began or now)
     left = view.seconds_left
-    rounds = f"{bar(done / view.rounds if view.rounds else 0, 30)} {done} of {view.rounds} rounds"
-    line = Text.assemble((what, "bold"), f"   {clients}\n", (rounds, "cyan"), f"   {clock(max(passed, 0))}")
+    rounds = f"{bar(done / view.rounds, 30)} {done} of {view.rounds} rounds   " if view.rounds else ""
+    line = Text.assemble((what, "bold"), f"   {clients}\n", (rounds, "cyan"), clock(max(passed, 0)))
     line.append("" if left is None else f", about {clock(left)} left")
     if view.failed:
         line.append(f"   {view.failed} without a sum", style="red")
@@ -96,7 +96,7 @@ def _trips(view: RunView, wide: int) -> Table:
     )
     for column in ("", "answered", "missing", "refused", "received", "time"):
         table.add_column(column, justify="left" if column in ("", "answered") else "right", no_wrap=True)
-    for key, trip in sorted(view.trips.items()):
+    for key, trip in view.trips.items():
         table.add_row(f"{key} {trip.name}", _answered(trip, wide), *_counts(trip))
     if following := view.under_way:
         table.add_row(following, Text("under way", style="cyan"))
@@ -124,10 +124,10 @@ def _counts(trip: Trip) -> tuple[Text, Text, str, str]:
 
 
 def _chart(name: str, values: Sequence[float], colour: str, where: str, rounds: int, whole: int) -> Panel:
-    """The whole width is the whole run: a value takes as many columns as there is room for."""
+    """The whole width is the whole run; where there are more columns than rounds, a value has several."""
     width = whole - 2
-    wide = max(1, width // max(rounds + 1, len(values)))
-    lines = curve([value for value in values for _ in range(wide)], width, _HEIGHT)
+    due = max(rounds + 1, len(values))
+    lines = curve(stretched(values, round(width * len(values) / due)), width, _HEIGHT)
     last = f"{values[-1]:.4f}" if values else "-"
     span = Text(f"{min(values):.3f} to {max(values):.3f}{where}" if values else "", style="dim")
     title = Text.assemble((f"{name} ", "bold"), (last, colour))

@@ -98,11 +98,14 @@ class RunView:
     @property
     def under_way(self) -> str:
         """The protocol round that is waited for and has not told anything yet; empty where there is none."""
-        if self.status != "running" or not all(trip.is_over for trip in self.trips.values()):
+        known = (
+            self._is_open and self.facts.get("job") != "ring"
+        )  # whose hops follow each other in no fixed number
+        if self.status != "running" or not known or not all(trip.is_over for trip in self.trips.values()):
             return ""
         order = [key for key in _TRIPS if key != "r3" or self.facts.get("adversary") == "active"]
         left = [key for key in order if key not in self.trips]
-        return f"{left[0]} {_TRIPS[left[0]]}" if left and self._is_open else ""
+        return f"{left[0]} {_TRIPS[left[0]]}" if left else ""
 
     @property
     def seconds_left(self) -> float | None:
@@ -121,7 +124,7 @@ class RunView:
         return reached[0] if reached else self.course[-1][1]
 
     def _started(self, event: Event) -> None:
-        self.facts = dict(event)
+        self.facts, self.began = dict(event), self.latest  # of the process that goes on, where it was resumed
         self.status = "waiting"
         self.wanted = _whole(event, "clients")
         self.done = _whole(event, "server_round")

@@ -3,6 +3,7 @@
 Decides: when watching ends, and its exit code: the run's own. Refuses to change anything.
 """
 
+import re
 import sys
 import time
 from datetime import datetime
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from app.summaries import Summary
 
 _LOOK: Final = 0.25
-_WIDTH: Final = 102
 _TABLE: Final = 140
 _COLOURS: Final = {"running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow"}
 
@@ -83,12 +83,16 @@ def _verdict(directory: RunDirectory) -> int:
 def _draw(directory: RunDirectory, rounds: int, path: Path) -> None:
     from rich.console import Console
 
+    from app.live_view import WIDEST
+
     shown = Picture(directory.id, rounds)
     shown.begin(Tail(directory.events).new())
-    console = Console(record=True, width=_WIDTH, file=StringIO(), force_terminal=True)
+    console = Console(record=True, width=WIDEST, file=StringIO(), force_terminal=True)
     console.print(shown.drawn())
     try:
-        path.write_text(console.export_svg(title=f"chorus watch {directory.id}"), encoding="utf-8")
+        drawn = console.export_svg(title=f"chorus watch {directory.id}")
+        # A picture fetches nothing, not even a font.
+        path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), encoding="utf-8")
     except OSError as error:
         raise SetupError(f"{path} cannot be written ({error.strerror}); name another file") from None
 

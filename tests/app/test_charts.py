@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.charts import bar, curve
+from app.charts import bar, curve, stretched
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6), max_size=200)
 
@@ -33,6 +33,12 @@ def test_the_last_value_stays_when_many_are_thinned_out() -> None:
     values = [0.0] * 99 + [1.0]
     assert curve(values, 10, 1) == ["▁▁▁▁▁▁▁▁▁█"]
     assert curve(values, 1, 1) == ["▃"]
+
+
+def test_values_are_stretched_over_columns_and_the_last_stays() -> None:
+    assert stretched([1.0, 2.0], 4) == [1.0, 1.0, 2.0, 2.0]
+    assert stretched([1.0, 2.0, 3.0], 2) == [1.0, 3.0]
+    assert (stretched([], 5), stretched([7.0], 0)) == ([], [7.0])
 
 
 def test_a_bar_is_filled_by_its_part() -> None:

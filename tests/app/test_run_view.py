@@ -54,6 +54,12 @@ def test_the_protocol_round_under_way_is_known_before_it_says_anything() -> None
     assert seen(STARTED, OPENED, trip("r4", 5, 5), finished(1, 103.0)).under_way == ""
 
 
+def test_of_a_ring_nothing_is_said_to_be_under_way() -> None:
+    view = seen(STARTED | {"job": "ring"}, OPENED, trip("join", 5, 5), trip("hop", 1, 1), trip("hop", 1, 1))
+    assert view.under_way == ""
+    assert (view.trips["hop"].asked, view.trips["hop"].name) == (2, "hop")
+
+
 def test_who_answers_is_shown_while_it_goes_on_and_counted_once() -> None:
     going = {
         "event": "protocol_round_underway", "protocol_round": "r1", "asked": 5, "answered": 3, "waiting": ["7"],

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from app.run_directory import read_lines
-from tests.support import deployment_page  # run by tests/deployment/test_provisioned.py
+from tests.support import (
+    commands_page,  # run by tests/docs/test_commands_page.py
+    deployment_page,  # run by tests/deployment/test_provisioned.py
+)
 from tests.support.analytics import stations
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -63,7 +66,7 @@ LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
 def test_every_command_has_a_test_here() -> None:
     sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH, RING, RING_DROP}
     mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER}
-    assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL
+    assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL | set(commands_page.ALL)
 
 
 def _figures(command: str) -> str:

@@ -76,5 +76,6 @@ def test_watch_draws_the_moment(chorus: Type, runs: Path, tmp_path: Path) -> Non
     assert text.startswith("<svg")
     assert "accuracy" in text
     assert "finished" in text
+    assert "url(http" not in text.replace('"', ""), "a picture fetches nothing"
     refused = chorus("watch", "0001", "--picture", str(tmp_path / "none" / "view.svg"))
     assert (refused.code, refused.err.split()[0]) == (4, "CH-E01")
