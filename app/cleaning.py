@@ -6,7 +6,6 @@ that is going on goes at all. Refuses to ask questions.
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from typing import Final
 from app.finding_runs import all_runs, is_going
 from app.run_directory import RunDirectory, read_lines
 from app.stopping_runs import users_of
+from app.superlink import TEMPORARY, temporary_folder
 from arithmetic.errors import SetupError
 
-TEMPORARY: Final = "chorus-"  # `superlink.temporary_home` makes folders of this name
 _FRESH: Final = 600.0  # seconds in which a folder may belong to a run that is just starting
 _DAY: Final = 86_400.0
 
@@ -46,9 +45,9 @@ def waste(
         runs_dir: where runs are.
         checkpoints: also checkpoints of runs that have finished.
         days: also whole runs, models too, that ended before that many days; None: no run.
-        temporary: the system's folder for temporary files; None: as the system says.
+        temporary: where Ray's files are; None: where runs put them.
     """
-    found = list(_left_in(temporary or Path(tempfile.gettempdir())))
+    found = list(_left_in(temporary or temporary_folder()))
     for run in all_runs(runs_dir):
         flower = run.path / "flower"
         if is_going(run) or users_of(flower):

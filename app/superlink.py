@@ -31,6 +31,9 @@ class SuperLinkDown(SetupError):
 
 CONNECTION: Final = "chorus"
 
+TEMPORARY: Final = "chorus-"  # then eight characters
+# A socket's path has at most 104 (macOS) or 107 characters, and Ray's own part, with ours, takes 84.
+_LONGEST_FOLDER: Final = 20
 _START_DEADLINE: Final = 60.0
 _ATTEMPTS: Final = 3
 
@@ -49,11 +52,18 @@ class Home:
     ray: Path
 
 
+def temporary_folder() -> Path:
+    """Where Ray's files go: the system's folder, or `/tmp` where that one's path leaves no room for a socket's name."""
+    usual, short = Path(tempfile.gettempdir()), Path("/tmp")  # noqa: S108 - `mkdtemp` makes a folder of its own there
+    fits = len(str(usual)) <= _LONGEST_FOLDER
+    return usual if fits or not os.access(short, os.W_OK) else short
+
+
 @contextlib.contextmanager
 def temporary_home(inside: Path, *, keep: bool = False) -> Iterator[Home]:
     """Make the folders for one run, take them away after it (`keep` leaves Flower's)."""
     flower = inside / "flower"
-    home = Home(flower, flower / "empty", Path(tempfile.mkdtemp(prefix="chorus-")))
+    home = Home(flower, flower / "empty", Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=temporary_folder())))
     try:
         home.empty.mkdir(parents=True)
         yield home

@@ -6,7 +6,6 @@ Decides: which things are looked at. Refuses to know nodes and servers, and to s
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +16,7 @@ from app.deployment import probe
 from app.deployment.doctor import Check
 from app.memory import free_gpu_memory, free_memory
 from app.phrases import size
+from app.superlink import temporary_folder
 from arithmetic.errors import SetupError
 
 _NEEDED: Final = ("flwr", "ray", "torch", "numpy", "cryptography", "pydantic")
@@ -31,7 +31,7 @@ def machine_checks(runs_dir: Path) -> Iterator[Check]:
     yield "memory", _memory
     yield "GPU", _gpu
     yield "disk", lambda: _disk(runs_dir)
-    yield "temporary files", lambda: _disk(Path(tempfile.gettempdir()))
+    yield "temporary files", lambda: _disk(temporary_folder())
     yield "loopback", _loopback
     yield "network", lambda: "not needed: nothing is downloaded while a run goes on"
 

@@ -1,6 +1,5 @@
 """docs/commands.md, as someone new types it: one run after the other command, in the page's order."""
 
-import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -18,9 +17,13 @@ def test_the_commands_of_the_page_in_their_order(tmp_path: Path) -> None:
     for command in commands_page.ALL:
         words = shlex.split(command)
         done = subprocess.run(
-            [str(ROOT / words[0]), *words[1:]], cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)},
-            capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+            [str(ROOT / words[0]), *words[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         assert done.returncode == 0, command + done.stdout + done.stderr
         said[" ".join(words[1:3])] = done.stdout
     assert "2 of 2 rounds aggregated" in said["run -c"]

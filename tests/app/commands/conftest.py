@@ -1,13 +1,13 @@
 """Commands as typed, in this process."""
 
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from app import cleaning
 from app.cli import main
 from app.config import RunConfig
 from app.run_directory import RunDirectory
@@ -43,7 +43,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three runs below the working directory: one finished, one failed, one killed with a checkpoint."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))  # `clean` looks there
+    monkeypatch.setattr(cleaning, "temporary_folder", lambda: tmp_path / "temporary")
     folder = tmp_path / "runs"
     for name, word in (("a-0001", "run_finished"), ("b-0002", "run_failed"), ("c-0003", "")):
         run = RunDirectory.at(folder / name, RunConfig.parse({"rounds": 2}))
