@@ -16,6 +16,8 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 
 from app import analytics_job
+from app.announcing import announce
+from app.catalogue import number_of
 from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
 from app.early_end import check_patience, hear_again, how_it_ended, stopping_of
@@ -105,10 +107,11 @@ def _failure_told(directory: RunDirectory) -> Iterator[None]:
     try:
         yield
     except ChorusError as error:
-        directory.emit("run_failed", code=error.code, reason=str(error))
+        directory.emit("run_failed", code=error.code, number=number_of(error), reason=str(error))
         raise
     except Exception as error:
-        directory.emit("run_failed", code="ENV", reason=f"{type(error).__name__}: see superlink.log")
+        reason = f"{type(error).__name__}: see superlink.log"
+        directory.emit("run_failed", code="ENV", number=number_of(error), reason=reason)
         raise
 
 
@@ -166,6 +169,7 @@ def _train(
     directory.emit("run_resumed" if config.resume else "run_started", **facts)
     if terms.mode is not PrivacyMode.NONE:
         directory.emit("privacy_planned", mode=terms.mode, sentences=planned(config, terms, params))
+    announce(directory.emit, config, settings, spec, task.metric_names, arrays)
     initial = ArrayRecord({name: Array(array) for name, array in arrays.items()})
     central = central_test(task, config, spec) if config.central_test else None
     check_patience(config, central is not None)

@@ -17,9 +17,10 @@ from markupsafe import Markup
 
 from app import answers
 from app.config import FIELDS, RunConfig, defaults
-from app.finding_runs import is_going, near
+from app.finding_runs import is_going, short_of
+from app.invocation import command
 from app.model_card import loading
-from app.progress import size
+from app.phrases import size
 from app.report import pictures
 from app.report.spent import Spent, spent
 from app.report.story import Story, clean
@@ -36,7 +37,6 @@ _FACTS: Final = (
     ("modulus_bits", "bits of the modulus"), ("adversary", "what the server may be"), ("roster", "roster"),
 )  # fmt: skip
 _COLUMNS: Final = ("accuracy", "loss", "central_accuracy", "central_loss")
-PYTHON: Final = ".venv/bin/python -m app"
 
 
 @dataclass(frozen=True)
@@ -223,18 +223,18 @@ def _table(story: Story) -> list[list[str]]:
 
 def _steps(story: Story) -> list[dict[str, str]]:
     """What a person may want to do now: why, and the command."""
-    config, where = story.config, shlex.quote(near(story.directory.path))
+    config, where, chorus = story.config, shlex.quote(short_of(story.directory)), command()
     steps = []
     ended = story.last.get("event") == "run_finished"
     if ended and config.job != "analytics":
         steps.append(("Use the model; MODEL_CARD.md beside this page says what it is.", loading(story)))
         if story.last.get("stopped"):
             rules = "".join(f" -c {key}=0" for key in story.last.get("ended_by") or {})
-            steps.append(("Go on without an early end.", f"{PYTHON} resume {where}{rules}"))
+            steps.append(("Go on without an early end.", f"{chorus} resume {where}{rules}"))
         elif not config.epsilon:
-            steps.append(("Train for longer.", f"{PYTHON} resume {where} -c rounds={2 * config.rounds}"))
+            steps.append(("Train for longer.", f"{chorus} resume {where} -c rounds={2 * config.rounds}"))
     elif not ended and story.directory.has_checkpoint and not is_going(story.directory):
-        steps.append(("Continue it from its last checkpoint.", f"{PYTHON} resume {where}"))
+        steps.append(("Continue it from its last checkpoint.", f"{chorus} resume {where}"))
     if config.job not in ("analytics", RING) and not config.drop:
         steps.append(("See how vanished clients are dealt with.", "scripts/run --drop 2@r2:round3"))
     if config.privacy == "none" and config.job == "train" and not config.demonstration:
@@ -244,5 +244,5 @@ def _steps(story: Story) -> list[dict[str, str]]:
                 "scripts/run -c demonstration=true -c rounds=3",
             )
         )
-    steps.append(("Put this run beside another one.", f"{PYTHON} report --compare {where} runs/ANOTHER"))
+    steps.append(("Put this run beside another one.", f"{chorus} report --compare {where} ANOTHER"))
     return [{"why": why, "command": command} for why, command in steps]
