@@ -13,7 +13,7 @@
 
 As a command it makes the pictures of docs/:
 
-    .venv/bin/python -m tests.support.browser runs/<id>/report.html docs/report.png --height 1400
+    .venv/bin/python -m tests.support.browser runs/<id>/report.html docs/pictures/report.png --height 1400
 
 Decides: that the browser reaches nothing but this machine, and starts with a profile of its own that goes with it.
 Where there is no browser or no selenium, a test is skipped and says what is missing.
