@@ -9,7 +9,7 @@ import typer
 
 from app.catalogue import NOT_ENDED, Failure
 from app.commands import options
-from app.finding_runs import find_run, near
+from app.finding_runs import find_run, near, short_of
 from app.invocation import command
 from app.phrases import size
 from app.telling import complain
@@ -38,7 +38,7 @@ def stop(
         return
     print(f"stopped {run.id}; nothing of it is left running")
     if run.has_checkpoint:
-        print(f"next: {command()} resume {near(run.path)}")
+        print(f"next: {command()} resume {short_of(run)}")
 
 
 def clean(

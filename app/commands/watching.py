@@ -17,6 +17,7 @@ from app.catalogue import STOPPED, Failure, exit_code_of, number_of_word
 from app.commands import options
 from app.finding_runs import all_runs, find_run, is_going, short_of
 from app.invocation import command
+from app.names import Names
 from app.run_directory import RunDirectory
 from app.screen import Picture, screen
 from app.tail import Tail
@@ -56,13 +57,14 @@ def watch(
         return
     tail = Tail(directory.events)
     with screen(directory.id, rounds, as_json=as_json, plain=plain) as shown:
-        shown.begin(tail.new())
+        named = (lambda event: event) if as_json else Names.of(directory).named
+        shown.begin(map(named, tail.new()))
         while is_going(directory):
             time.sleep(_LOOK)
             for event in tail.new():
-                shown.show(event)
+                shown.show(named(event))
         for event in tail.new():
-            shown.show(event)
+            shown.show(named(event))
     raise typer.Exit(_verdict(directory))
 
 
@@ -86,7 +88,7 @@ def _draw(directory: RunDirectory, rounds: int, path: Path) -> None:
     from app.live_view import WIDEST
 
     shown = Picture(directory.id, rounds)
-    shown.begin(Tail(directory.events).new())
+    shown.begin(map(Names.of(directory).named, Tail(directory.events).new()))
     console = Console(record=True, width=WIDEST, file=StringIO(), force_terminal=True)
     console.print(shown.drawn())
     try:

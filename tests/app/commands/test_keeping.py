@@ -63,7 +63,7 @@ def test_stop_ends_the_launcher_and_what_is_left_of_the_run(
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
         "stopped c-0003; nothing of it is left running",
-        "next: chorus resume runs/c-0003",
+        "next: chorus resume 0003",
     ]
     assert launcher.wait(10) != 0
     assert worker.wait(10) != 0
