@@ -96,9 +96,8 @@ def test_a_run_that_is_going_on_and_one_that_was_stopped(tmp_path: Path) -> None
 
 def test_an_early_end_is_told_with_its_reason(tmp_path: Path) -> None:
     directory = RunDirectory.at(tmp_path / "run", RunConfig(patience=2))
-    directory.emit(
-        "run_finished", rounds_aggregated=4, seconds=2.0, stopped="none of the last 2 judged models"
-    )
+    told = {"rounds_aggregated": 4, "seconds": 2.0, "stopped": "none of the last 2 judged models"}
+    directory.emit("run_finished", **told, ended_by={"patience": 2})
     state = state_of(read_story(directory))
     assert state.word == "ended early"
     assert "none of the last 2 judged models" in state.sentence
