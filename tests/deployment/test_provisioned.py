@@ -186,7 +186,7 @@ def test_a_node_with_a_wrong_key_is_refused_in_one_line(laptop: Laptop) -> None:
     )
     (kit / "node.key").write_bytes(make_node_key().private)
     said = laptop.run(f"scripts/supernode {kit}", code=2)
-    assert said.splitlines()[-1].startswith("AUTH: the SuperLink does not know this node's key")
+    assert said.splitlines()[-1].startswith("CH-P07  the SuperLink does not know this node's key")
     assert "Traceback" not in said
     line = laptop.run(f"scripts/doctor node {kit}", code=4).splitlines()[-1]
     assert line.startswith("WRONG  registered: CH-E01  the SuperLink does not know this node")
