@@ -16,6 +16,7 @@ import typer
 from app.config import FIELDS, RunConfig, allowed, defaults, parse_overrides
 from app.deployment import commands as deployment
 from app.launcher import Event, Request, launch
+from app.own_task import is_own, try_own
 from app.progress import Progress
 from app.resuming import continued
 from app.ring_keys import DEFAULTS, RING
@@ -156,6 +157,8 @@ def configuration(settings: list[str], drops: list[str]) -> RunConfig:
         from app.survey import check  # pydantic models of the query: only here
 
         check(config)
+    if is_own(config):
+        print(try_own(config), file=sys.stderr, flush=True)
     return config
 
 
