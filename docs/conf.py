@@ -1,7 +1,10 @@
 """The documentation site: Sphinx reads the pages beside this file, as Markdown (MyST), and sets them with furo.
 
-Decides how pages look and what becomes of a link that leaves the folder docs/. Refuses to run any code of the project.
+Decides how pages look, and that an entry of the front page's tables of contents whose page is not there is left out; a
+page that is there and in no table is a warning, so nothing can be lost that way. Refuses to run the project's code.
 """
+
+from sphinx.application import Sphinx
 
 project = "Chorus"
 extensions = ["myst_parser"]
@@ -10,5 +13,24 @@ html_theme = "furo"
 html_title = "Chorus"
 html_show_copyright = False
 html_show_sphinx = False
+html_static_path = ["static"]
+html_css_files = ["wide_tables.css"]
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence", "deflist"]
+
+
+def mend_contents(app: Sphinx, page: str, source: list[str]) -> None:
+    """Strike lines of the front page that are a bare page name without a page; put decisions below their list."""
+    if page == "decisions/README":
+        source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n0*\n```\n"
+    if page == "index":
+        there = app.project.docnames
+        source[0] = "\n".join(
+            line
+            for line in source[0].split("\n")
+            if not line.replace("_", "").isalnum() or line in there or not line.islower()
+        )
+
+
+def setup(app: Sphinx) -> None:
+    """Sphinx calls this."""
+    app.connect("source-read", mend_contents)
