@@ -131,7 +131,11 @@ def _model(task: Task, seed: int) -> nn.Module:
 
 
 def _data(task: Task, source: DataSource, fraction: float, seed: int) -> ClientData:
-    with _told(task, "partition_data", "see that data-path names what it reads"):
+    with _told(
+        task,
+        "partition_data",
+        "see that data-path names the file that it reads, and that what it looks for is in it",
+    ):
         data = task.partition_data(source, fraction, seed)
         again = task.partition_data(source, fraction, seed)
     if not isinstance(data, ClientData):

@@ -129,7 +129,7 @@ _BROKEN = {
         _with(Line, model=lambda *_: nn.Linear(2, 1).requires_grad_(True).apply(lambda m: _spoil(m))),
         "is no longer finite",
     ),
-    "data-raises": (_with(Line, partition_data=_raises), "see that data-path names what it reads"),
+    "data-raises": (_with(Line, partition_data=_raises), "see that data-path names the file that it reads"),
     "data-is-none": (_with(Line, partition_data=_nothing), "return ClientData(train, validation)"),
     "data-is-empty": (_with(Line, partition_data=_line_of(_ROWS[:0], _ROWS[:0, :1])), "has no training examples"),
     "data-has-no-length": (_with(Line, partition_data=lambda *_: ClientData(iter(()), iter(()))), "no len()"),  # type: ignore[arg-type]
