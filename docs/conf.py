@@ -14,7 +14,8 @@ html_title = "Chorus"
 html_show_copyright = False
 html_show_sphinx = False
 html_static_path = ["static"]
-html_css_files = ["wide_tables.css"]
+html_css_files = ["wide.css"]
+highlight_language = "text"
 myst_heading_anchors = 4
 
 
