@@ -127,3 +127,10 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for page in ("start", "bring_your_own", "epsilon", "dropouts", "faq", "configuration", "how_it_works"):
         assert f'href="{page}.html"' in front
     assert "session.svg" in (tmp_path / "how_it_works.html").read_text(encoding="utf-8")
+
+
+def test_no_table_is_cut_by_bars_in_its_code() -> None:
+    """A bar within a cell ends it, also between backquotes."""
+    for page in [*PAGES, ROOT / "README.md"]:
+        rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+        assert [row for row in rows if re.search(r"(?<!\\)\|\|", row)] == [], page
