@@ -33,7 +33,8 @@ def try_own(config: RunConfig) -> str:
     from clients.tasks.trial import tried  # torch: only where there is a task to try
 
     source = DataSource(config.data_path, 0, config.clients, config.partition, config.dirichlet_alpha)
-    found = tried(task, source, config.validation_fraction, config.seed, config.batch_size)
+    clipped = "local" in config.privacy or config.privacy == "distributed"
+    found = tried(task, source, config.validation_fraction, config.seed, config.batch_size, clipped)
     return f"task {task.name}: {found.line}"
 
 

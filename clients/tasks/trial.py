@@ -7,7 +7,6 @@ written is checked where it is used (`clients.training`, `clients.updates`), her
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -19,42 +18,22 @@ from torch.utils.data import Dataset, TensorDataset
 from arithmetic.errors import ChorusError, ConfigError
 from clients.tasks import ClientData, DataSource, Task, length_of
 from clients.tasks.classification import ClassificationTask
-from clients.training import check_sums, check_weights, finite, gather, typed_errors
+from clients.tasks.found import Found, leaves, shown
+from clients.training import check_sums, check_weights, finite, gather, own_random_stream, typed_errors
 from clients.updates import arrays_of, spec_of
 
 MOST_TRIED: Final = 512  # examples of a client that are looked at
+_CPU: Final = torch.device("cpu")
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a trial came upon.
-
-    Attributes:
-        parameters: numbers that are trained.
-        training, validation: examples of the client tried.
-        batch: shapes and dtypes of a batch, for people.
-        remarks: what is no fault, and may not be meant.
-    """
-
-    parameters: int
-    training: int
-    validation: int
-    batch: str
-    remarks: tuple[str, ...]
-
-    @property
-    def line(self) -> str:
-        """All of it in one line."""
-        parts = (
-            f"{self.parameters} parameters",
-            f"client 0 has {self.training} examples and {self.validation} to judge by",
-            f"a batch is {self.batch}",
-            *self.remarks,
-        )
-        return "; ".join(parts)
-
-
-def tried(task: Task, source: DataSource, validation_fraction: float, seed: int, batch_size: int) -> Found:
+def tried(
+    task: Task,
+    source: DataSource,
+    validation_fraction: float,
+    seed: int,
+    batch_size: int,
+    clipped: bool = False,
+) -> Found:
     """Ask a task for all that a run will.
 
     Args:
@@ -63,8 +42,10 @@ def tried(task: Task, source: DataSource, validation_fraction: float, seed: int,
         validation_fraction: 0 < fraction < 1.
         seed: of the run, >= 0.
         batch_size: examples a training step, >= 1.
+        clipped: the run takes each example's own gradient (privacy `local` and `distributed`).
 
     Raises:
+        LeakyModel: clipped gradients would not be all that leaves; with `clipped`.
         ConfigError: one line that says what to mend in which method.
         ChorusError: what a client would say of this task in a run.
     """
@@ -73,20 +54,17 @@ def tried(task: Task, source: DataSource, validation_fraction: float, seed: int,
     batch = _batch(task, data.train, batch_size)
     _check_labels(task, model, data.train)
     remarks = (*_normed(model), *_loss(task, model, batch))
+    if clipped:
+        from clients.leaks import check_leaks  # Opacus: only where it is needed
+
+        examples = length_of(data.train)
+        check_leaks(
+            task, model, lambda at: gather(data.train, at), examples, lambda: own_random_stream(seed, _CPU)
+        )
     _check_sums_add_up(task, model, data.train)
     _test_set(task, model, source)
     parameters = spec_of(model).tensor_length
     return Found(parameters, length_of(data.train), length_of(data.validation), shown(batch), remarks)
-
-
-def shown(batch: Any) -> str:  # noqa: ANN401 - a batch is the task's own
-    """Shapes and dtypes of a batch."""
-    return " and ".join(
-        f"{str(leaf.dtype).removeprefix('torch.')} {tuple(leaf.shape)}"
-        if isinstance(leaf, torch.Tensor)
-        else type(leaf).__name__
-        for leaf in _leaves(batch)
-    )
 
 
 @contextmanager
@@ -164,7 +142,7 @@ def _first(task: Task, data: Dataset[Any]) -> Any:  # noqa: ANN401 - an example 
 
 
 def _same(one: Any, other: Any) -> bool:  # noqa: ANN401 - an example is the task's own
-    pairs = zip(_leaves(one), _leaves(other), strict=True)
+    pairs = zip(leaves(one), leaves(other), strict=True)
     return all(
         torch.equal(a, b) for a, b in pairs if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)
     )
@@ -180,7 +158,7 @@ def _gathered(task: Task, data: Dataset[Any], count: int) -> Any:  # noqa: ANN40
 
 
 def _batch(task: Task, data: Dataset[Any], size: int) -> Any:  # noqa: ANN401 - a batch is the task's own
-    for leaf in _leaves(_gathered(task, data, MOST_TRIED)):
+    for leaf in leaves(_gathered(task, data, MOST_TRIED)):
         if (
             isinstance(leaf, torch.Tensor)
             and leaf.is_floating_point()
@@ -276,13 +254,3 @@ def _test_set(task: Task, model: nn.Module, source: DataSource) -> None:
         data = task.test_data(source)
     if data is not None:
         _sums(task, model, _gathered(task, data, MOST_TRIED), min(length_of(data), MOST_TRIED))
-
-
-def _leaves(batch: Any) -> Iterator[Any]:  # noqa: ANN401 - a batch is the task's own
-    if isinstance(batch, Mapping):
-        batch = list(batch.values())
-    if isinstance(batch, list | tuple):
-        for part in batch:
-            yield from _leaves(part)
-    else:
-        yield batch

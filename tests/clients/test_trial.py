@@ -83,6 +83,16 @@ def test_batch_norm_is_named_for_what_it_rules_out() -> None:
     )
 
 
+def test_a_model_that_leaks_is_refused_where_gradients_are_clipped() -> None:
+    class Normed(Signs):
+        def network(self) -> nn.Module:
+            return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    assert tried(Signs(), SOURCE, 0.2, 0, 8, clipped=True).remarks == ()
+    with pytest.raises(ChorusError, match="use GroupNorm"):
+        tried(Normed(), SOURCE, 0.2, 0, 8, clipped=True)
+
+
 def test_a_layer_that_the_loss_leaves_out_is_remarked_on() -> None:
     def first(model: nn.Module, batch: Any) -> torch.Tensor:
         return model.get_submodule("0")(batch[0]).square()
