@@ -32,10 +32,8 @@ _CODE: Final = re.compile(r"^[A-Z][A-Z0-9-]+:?\s+")
 Event = Mapping[str, Any]
 
 
-class RunFailed(ChorusError):
-    """The run ended without a result; nothing was unmasked that should not be."""
-
-    code = "RUN"
+class RunFailed(RuntimeError):
+    """The run ended without a result; its text is the run's own last line, which has the code of what went wrong."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +102,9 @@ def simulate(
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip().splitlines()
     if code:
-        reason = _CODE.sub("", said[-1]) if said else f"the run ended with exit code {code}"
-        raise _USERS.get(code, RunFailed)(reason)
+        line = said[-1] if said else f"the run ended with exit code {code}"
+        kind = _USERS.get(code)
+        raise kind(_CODE.sub("", line)) if kind else RunFailed(line)
     return Run(RunDirectory.open(Path(runs_dir, identity)))
 
 
