@@ -13,7 +13,7 @@ from arithmetic.errors import ConfigError, SetupError
 
 
 def test_a_mistake_starts_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match='"learning-rat".*learning-rate'):
+    with pytest.raises(ConfigError, match=r'"learning-rat".*learning-rate'):
         simulate(runs_dir=tmp_path, learning_rat=1.0)
     with pytest.raises(ConfigError, match="a whole number from 1 to 100000"):
         simulate(runs_dir=tmp_path, rounds=0)
