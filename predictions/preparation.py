@@ -3,6 +3,7 @@
 Decides: the walk over the operations, the same one as in `predictions.online`. Refuses to know: any masked value.
 """
 
+from predictions.costs import cost_of
 from predictions.material import Dealer, Masks
 from predictions.model_shares import HelperModel
 from predictions.normalising import normalising
@@ -30,7 +31,7 @@ from predictions.stream import SeedStream
 
 def prepare(
     program: Program, model: HelperModel, rows: int, answer: Answer, first_seed: bytes, second_seed: bytes
-) -> bytes:
+) -> memoryview:
     """The corrections of one lot: they go to the second online server alone, with its seed.
 
     The first online server needs its seed only. Seeds are fresh (`os.urandom`), 32 bytes, and serve one lot.
@@ -43,7 +44,8 @@ def prepare(
         first_seed: of the first online server's lot.
         second_seed: of the second's.
     """
-    dealer = Dealer(*(SeedStream(derive_key(seed, WORK)) for seed in (first_seed, second_seed)))
+    first_stream, second_stream = (SeedStream(derive_key(seed, WORK)) for seed in (first_seed, second_seed))
+    dealer = Dealer(first_stream, second_stream, cost_of(program, rows, answer).material)
     first, second = (
         input_masks(program, rows, answer, derive_key(seed, INPUT)) for seed in (first_seed, second_seed)
     )

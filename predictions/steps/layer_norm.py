@@ -23,7 +23,7 @@ from predictions.normalising import (
     Normalising,
     tangents,
 )
-from predictions.ring import WIDE, Words, from_plane, reduced
+from predictions.ring import WIDE, Octets, Words, from_plane, reduced
 from predictions.steps import comparison, injection, multiplication
 from predictions.trees import quick
 
@@ -56,7 +56,7 @@ def prepare(dealer: Dealer, masks: Masks, bits: int, plan: Normalising) -> Masks
     return _lift(dealer, normal, plan.narrow)
 
 
-def evaluate(hand: Hand, source: Masked, bits: int, plan: Normalising) -> Generator[bytes, bytes, Masked]:
+def evaluate(hand: Hand, source: Masked, bits: int, plan: Normalising) -> Generator[bytes, Octets, Masked]:
     """The normalised source mod 2^64; arguments as for `prepare`."""
     rows = source.masked.shape[-1]
     lifted = yield from injection.lift(hand, source.masked.reshape(-1), bits)
@@ -94,7 +94,7 @@ def _prepare_scales(dealer: Dealer, cut: Masks, plan: Normalising) -> tuple[Mask
     return Masks(both.first[0], both.second[0]), Masks(both.first[1], both.second[1])
 
 
-def _scales(hand: Hand, masked: Words, plan: Normalising) -> Generator[bytes, bytes, tuple[Masked, Masked]]:
+def _scales(hand: Hand, masked: Words, plan: Normalising) -> Generator[bytes, Octets, tuple[Masked, Masked]]:
     """The power of two that brings v to [1, 2), and what the root is multiplied with.
 
     Args:
@@ -133,7 +133,7 @@ def _prepare_inverse(dealer: Dealer, unit: Masks) -> Masks:
     return _lift(dealer, root, ROOT_RING)
 
 
-def _inverse(hand: Hand, unit: Masked) -> Generator[bytes, bytes, Masked]:
+def _inverse(hand: Hand, unit: Masked) -> Generator[bytes, Octets, Masked]:
     """1 / sqrt of w, on the tangent of its index: the public place of the table is that of the masked index."""
     rows = len(unit.masked)
     table = hand.shared_words((2, ENTRIES, rows), WIDE)

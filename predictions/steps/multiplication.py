@@ -9,7 +9,7 @@ section 3.1). Refuses to know: what is multiplied, and matrices, whose product t
 from collections.abc import Generator
 
 from predictions.material import Dealer, Hand, Masked, Masks
-from predictions.ring import WIDE, Words
+from predictions.ring import WIDE, Octets, Words
 from predictions.steps import truncation
 
 
@@ -31,7 +31,7 @@ def prepare_opening(dealer: Dealer, shape: tuple[int, ...]) -> Masks:
     return dealer.words(shape, WIDE)
 
 
-def opened(hand: Hand, share: Words) -> Generator[bytes, bytes, Masked]:
+def opened(hand: Hand, share: Words) -> Generator[bytes, Octets, Masked]:
     """The wire whose shares the servers hold."""
     mask = hand.words(share.shape, WIDE)
     (masked,) = yield from hand.open_words((share + mask, WIDE))
@@ -44,6 +44,6 @@ def prepare_truncation(dealer: Dealer, shape: tuple[int, ...], shift: int, bits:
     return truncation.prepare(dealer, own.first + own.second, shift - 1, bits)
 
 
-def truncated(hand: Hand, share: Words, shift: int, bits: int) -> Generator[bytes, bytes, Masked]:
+def truncated(hand: Hand, share: Words, shift: int, bits: int) -> Generator[bytes, Octets, Masked]:
     """The wire of `floor(x / 2^shift)` mod 2^bits, at most a unit off, whose shares of x the servers hold."""
     return (yield from truncation.evaluate(hand, share + hand.words(share.shape, WIDE), shift - 1, bits))

@@ -17,6 +17,7 @@ from predictions.model_shares import split
 from predictions.online import Lot, evaluate
 from predictions.preparation import prepare
 from predictions.program import Answer, LayerNorm, Linear
+from predictions.ring import Octets
 from predictions.trees import lean
 from predictions.values import to_integers
 from tests.support.masked_run import (
@@ -155,6 +156,28 @@ def test_a_changed_message_changes_the_digest_of_one_server_alone(message: int) 
     assert one.digest != two.digest
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_server_that_talks_nonsense_of_the_right_length_crashes_nobody(seed: int) -> None:
+    """It gets a wrong answer and a digest of its own; canaries and digests are for that."""
+    rng = np.random.default_rng(seed)
+    program = everything()
+    _, first, _ = split(program, random_weights(program, rng), os.urandom)
+    masked = mask_input(program, random_inputs(program, 2, rng), bytes(32), bytes(32))
+    party = evaluate(program, first, Lot(2, os.urandom(32), b""), masked, Answer.LABEL)
+    assert isinstance(_told_nonsense(party, rng), MaskedAnswer)
+
+
+def _told_nonsense(party: Generator[bytes, Octets, MaskedAnswer], rng: np.random.Generator) -> MaskedAnswer:
+    said = next(party)
+    while True:
+        try:
+            said = party.send(rng.bytes(len(said)))
+        except StopIteration as stop:
+            told: MaskedAnswer = stop.value
+            return told
+
+
 @pytest.mark.parametrize("cut", [1, 8, 4096])
 def test_a_lot_of_another_size_is_refused(cut: int) -> None:
     rng = np.random.default_rng(3)
@@ -163,7 +186,7 @@ def test_a_lot_of_another_size_is_refused(cut: int) -> None:
     seeds = os.urandom(32), os.urandom(32)
     corrections = prepare(program, helper, 4, Answer.LOGITS, *seeds)
     masked = mask_input(program, random_inputs(program, 4, rng), sub_seed(seeds[0]), sub_seed(seeds[1]))
-    for wrong in (corrections[:-cut], corrections + bytes(cut)):
+    for wrong in (corrections[:-cut], bytes(corrections) + bytes(cut)):
         honest = evaluate(program, first, Lot(4, seeds[0], b""), masked, Answer.LOGITS)
         with pytest.raises(FrameRejected, match="material"):
             drive(honest, evaluate(program, second, Lot(4, seeds[1], wrong), masked, Answer.LOGITS))

@@ -37,7 +37,7 @@ def _centred(rng: np.random.Generator, deviations: Integers | Words, count: int)
 
 def _masked(plan: Normalising, values: Integers) -> Integers:
     """What both servers find, unmasked, (rows, count)."""
-    dealer = Dealer(*map(SeedStream, SEEDS))
+    dealer = Dealer(*map(SeedStream, SEEDS), 1 << 24)
     masks = dealer.words(values.T.shape, BITS)
     outcome = layer_norm.prepare(dealer, masks, BITS, plan)
     hands = Hand(1, SeedStream(SEEDS[0]), b""), Hand(2, SeedStream(SEEDS[1]), dealer.corrections())
@@ -73,7 +73,7 @@ class _Recording(Hand):
 def _seen(plan: Normalising, values: Integers) -> list[bytes]:
     """Everything that one server is told: the other's messages, and what both opened."""
     seeds = os.urandom(32), os.urandom(32)
-    dealer = Dealer(*map(SeedStream, seeds))
+    dealer = Dealer(*map(SeedStream, seeds), 1 << 26)
     layer_norm.prepare(dealer, dealer.words(values.T.shape, BITS), BITS, plan)
     hands = _Recording(1, seeds[0], b""), _Recording(2, seeds[1], dealer.corrections())
     shares = [hand.words(values.T.shape, BITS) for hand in hands]
