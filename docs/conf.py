@@ -4,6 +4,8 @@ Decides how pages look, and that an entry of the front page's tables of contents
 page that is there and in no table is a warning, so nothing can be lost that way. Refuses to run the project's code.
 """
 
+import re
+
 from sphinx.application import Sphinx
 
 project = "Chorus"
@@ -20,7 +22,8 @@ myst_heading_anchors = 4
 
 
 def mend_contents(app: Sphinx, page: str, source: list[str]) -> None:
-    """Strike lines of the front page that are a bare page name without a page; put decisions below their list."""
+    """Mend links to README, which the front page stands for; decisions; entries of the front page without a page."""
+    source[0] = re.sub(r"\]\((\.\./)+README\.md[^)]*\)", "](/index.md)", source[0])
     if page == "decisions/README":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n0*\n```\n"
     if page == "index":
