@@ -34,6 +34,7 @@ is_ready() {
   case $1 in
     node) kinds="node run test" ;;
     run) kinds="run test" ;;
+    docs) kinds="docs test" ;;
   esac
   for kind in $kinds; do
     if [ "$(cat "$root/.venv/.chorus-$kind" 2>/dev/null)" = "$(wanted_stamp "$kind")" ]; then
@@ -43,12 +44,13 @@ is_ready() {
   return 1
 }
 
-# ensure_environment KIND: KIND is node (a device: no Ray), run (with Flower's simulation), or test (run and the
-# extras test, lint and bench).
+# ensure_environment KIND: KIND is node (a device: no Ray), run (with Flower's simulation), docs (the site's generator),
+# or test (run, docs and the extras test, lint and bench).
 ensure_environment() {
   local kind=$1 extras="" stamp base
   [ "$kind" = run ] && extras="simulation"
-  [ "$kind" = test ] && extras="simulation test lint bench"
+  [ "$kind" = docs ] && extras="docs"
+  [ "$kind" = test ] && extras="simulation test lint bench docs"
   stamp=$(wanted_stamp "$kind")
   if [ -x "$python" ] && is_ready "$kind"; then
     return

@@ -3,6 +3,7 @@
 Decides: options, and what is shown where. Refuses to start anything before the configuration has been checked.
 """
 
+import sys
 from pathlib import Path
 
 import typer
@@ -12,6 +13,7 @@ from app.commands import options
 from app.config import parse_overrides
 from app.finding_runs import find_run
 from app.launcher import Request, launch
+from app.own_task import is_own, try_own
 from app.resuming import continued
 from app.screen import screen
 from app.telling import complain, show_log
@@ -35,6 +37,8 @@ def run(
 ) -> None:
     """Train once with simulated clients on this machine."""
     config = configuration(settings or [], drops or [], gpu)
+    if is_own(config):
+        print(try_own(config), file=sys.stderr, flush=True)
     _launch(Request(config, runs_dir, keep), quiet, plain, as_json)
 
 

@@ -25,9 +25,9 @@ MNIST = ROOT.parent / "shared" / "data" / "mnist"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def _blocks(language: str) -> list[str]:
+def _blocks(language: str, pages: list[Path] = PAGES) -> list[str]:
     found = []
-    for page in PAGES:
+    for page in pages:
         found += re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     return found
 
@@ -63,12 +63,15 @@ ANALYTICS = {ASKED, ASKED_NOISILY, STATIONS}
 GRADIENTS = "scripts/run -c docs/gradients.toml"
 GRADIENTS_BENCH = ".venv/bin/python -m bench.gradients --quick"
 LOCAL = "scripts/run -c partition=dirichlet -c dirichlet-alpha=0.3 -c learning-rate=0.05 -c validation-fraction=0.3"
+OWN_TASK = (
+    "scripts/run -c task=examples.my_task -c data-path=examples/patients.csv -c clients=4 -c batch-size=16"
+)
 LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
 
 
 def test_every_command_has_a_test_here() -> None:
     sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH, RING, RING_DROP}
-    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER, REPORT, COMPARE}
+    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER, REPORT, COMPARE, OWN_TASK}
     assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL | set(commands_page.ALL)
 
 
@@ -202,6 +205,16 @@ def test_the_drop_command(tmp_path: Path) -> None:
     (third,) = (line for line in output.splitlines() if line.startswith("round 3/5"))
     assert "shares 10  masked 7  unmasked 7" in third
     assert "5 of 5 rounds aggregated" in output
+
+
+@pytest.mark.simulation
+def test_the_command_of_a_task_of_ones_own(tmp_path: Path) -> None:
+    output = _run(OWN_TASK, tmp_path)
+    assert "10 of 10 rounds aggregated" in output
+    (metrics,) = tmp_path.glob("*/metrics.jsonl")
+    assert [*read_lines(metrics)][-1]["accuracy"] > 0.7
+    template = (ROOT / "examples" / "my_task.py").read_text()
+    assert OWN_TASK in template
 
 
 @pytest.mark.simulation
@@ -359,7 +372,7 @@ def test_the_python_snippet_of_readme() -> None:
     from clients.updates import arrays_of
     from tests.support.local_grid import LocalGrid
 
-    (snippet,) = _blocks("python")
+    (snippet,) = _blocks("python", [ROOT / "README.md"])
     config = RunConfig.parse({"rounds": 1})
     model = load_task("digits").model(0)
     names = {
