@@ -98,7 +98,7 @@ def train(
             shuffled = torch.randperm(examples, generator=order)
             for indices in _batches(shuffled, config.batch_size):
                 loss = task.loss(model, to_device(gather(dataset, indices), device))
-                total += _finite(loss) * len(indices)
+                total += finite(loss) * len(indices)
                 step(loss)
                 steps += 1
         check_weights(model)
@@ -122,7 +122,7 @@ def evaluate(task: Task, model: nn.Module, dataset: Dataset[Any], device: torch.
         model.to(device).eval()
         for indices in torch.split(torch.arange(examples), EVALUATION_BATCH):
             found = task.evaluate_batch(model, to_device(gather(dataset, indices), device))
-            _check_sums(found, sums, len(indices))
+            check_sums(found, sums, len(indices))
             for name in sums:
                 sums[name] += float(found[name])
     model.train(was_training)
@@ -237,7 +237,8 @@ def to_device(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - the ta
     return batch
 
 
-def _finite(loss: torch.Tensor) -> float:
+def finite(loss: torch.Tensor) -> float:
+    """The value of a batch's mean loss; raises ConfigError for another shape, RangeError for NaN or infinity."""
     if loss.numel() != 1:
         raise ConfigError(f"the task's loss has shape {tuple(loss.shape)}; give the batch's mean")
     value = float(loss.detach())
@@ -253,7 +254,8 @@ def check_weights(model: nn.Module) -> None:
             raise RangeError(f"{name} is no longer finite, so nothing is sent; lower learning-rate")
 
 
-def _check_sums(found: Mapping[str, float], wanted: Mapping[str, float], examples: int) -> None:
+def check_sums(found: Mapping[str, float], wanted: Mapping[str, float], examples: int) -> None:
+    """Raise ConfigError for other names than `wanted`, RangeError for a sum that `examples` cannot have."""
     if found.keys() != wanted.keys():
         raise ConfigError(f"evaluate_batch gave {sorted(found)}; it must give sums for {sorted(wanted)}")
     for name, value in found.items():

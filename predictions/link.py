@@ -7,7 +7,6 @@ know: what frames are about.
 A link that failed is closed and never used again: nothing that was on its way is taken up by the next one.
 """
 
-import json
 import os
 import select
 import socket
@@ -21,17 +20,16 @@ from typing import Final, Self
 
 from arithmetic.errors import ChorusError
 from predictions.credentials import Credentials, party_of
-from predictions.errors import FrameRejected, LinkFailed, PredictionRange, QueryRefused
+from predictions.errors import FrameRejected, LinkFailed
+from predictions.failures import MOST_WHY, failure, reason, told
 from predictions.frames import HELLO_BYTES, NO_QUERY, Expected, Frame, Kind, Opener, Sealer, hello
 
 Payload = bytes | bytearray | memoryview
 PATIENCE: Final = 10.0
 FOREVER: Final = 7 * 86_400.0  # an idle link; TCP's own probes find a peer that is gone
 _AT_ONCE: Final = 32 << 10  # bytes that sockets hold on any system: sent before anything is read
-_MOST_WHY: Final = 1024
 _HANDSHAKE: Final = 5.0
-_TOLD: Final = {one.__name__: one for one in (LinkFailed, FrameRejected, QueryRefused, PredictionRange)}
-_FAILURE: Final = {Kind.FAILED: (2, _MOST_WHY)}
+_FAILURE: Final = {Kind.FAILED: (2, MOST_WHY)}
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Link:
             if raw is not None:
                 raw.close()
             raise LinkFailed(
-                f"{party} at {address.host}:{address.port} cannot be reached ({_reason(error)}); "
+                f"{party} at {address.host}:{address.port} cannot be reached ({reason(error)}); "
                 "start it, or wait until it is back"
             ) from None
         if link.peer != party:
@@ -110,7 +108,7 @@ class Link:
             return cls(wrapped, initiator=False, patience=patience)
         except OSError as error:
             raw.close()
-            raise LinkFailed(f"a connection was not taken ({_reason(error)})") from None
+            raise LinkFailed(f"a connection was not taken ({reason(error)})") from None
 
     def __enter__(self) -> Self:
         return self
@@ -155,12 +153,8 @@ class Link:
 
     def fail(self, error: ChorusError, query: bytes = NO_QUERY) -> None:
         """Tell the other side why there will be no other frame; never raises."""
-        kind = type(error).__name__ if type(error).__name__ in _TOLD else LinkFailed.__name__
-        why = str(error) if error.shareable else "the query failed; ask again"
-        try:
-            self.send(Kind.FAILED, json.dumps({"kind": kind, "why": why[:300]}).encode(), query)
-        except LinkFailed:
-            return
+        with suppress(LinkFailed):
+            self.send(Kind.FAILED, failure(error), query)
 
     def receive(
         self,
@@ -190,7 +184,7 @@ class Link:
                 self._fill(view, end)
                 view = reading.send(None)
         except StopIteration as stop:
-            return _told(stop.value)
+            return told(stop.value)
 
     def exchange(self, payload: Payload, query: bytes, step: int) -> memoryview:
         """Send one step's message while the peer's, which is as long, comes in.
@@ -204,7 +198,7 @@ class Link:
             self.send(Kind.EXCHANGE, payload, query, step)
             return self.receive(expected, query, step).payload
         out = memoryview(self._sealer.seal(Kind.EXCHANGE, query, step, payload))
-        return _told(self._both_ways(out, self._reading(expected, query, step))).payload
+        return told(self._both_ways(out, self._reading(expected, query, step))).payload
 
     def _reading(
         self, expected: Expected, query: bytes | None, step: int | None
@@ -290,7 +284,7 @@ class Link:
     def _broken(self, error: Exception) -> LinkFailed:
         self.close()
         return LinkFailed(
-            f"the link with {self.peer} broke ({_reason(error)}); ask again when all servers are up"
+            f"the link with {self.peer} broke ({reason(error)}); ask again when all servers are up"
         )
 
 
@@ -301,25 +295,3 @@ def _prepare(raw: socket.socket) -> None:
     for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):  # not on every system; its own default of hours stands there
             raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _told(frame: Frame) -> Frame:
-    """The frame; where it says why there is none, that is raised."""
-    if frame.kind is not Kind.FAILED:
-        return frame
-    try:
-        found = json.loads(bytes(frame.payload))
-        kind, why = _TOLD[found["kind"]], "".join(c for c in str(found["why"])[:300] if c.isprintable())
-    except (ValueError, KeyError, TypeError):
-        kind, why = LinkFailed, "the other side failed and did not say why; ask again"
-    raise kind(why)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or 'ended'}"
-    return getattr(error, "strerror", None) or "it was closed"

@@ -34,6 +34,7 @@ is_ready() {
   case $1 in
     node) kinds="node run test" ;;
     run) kinds="run test" ;;
+    docs) kinds="docs test" ;;
   esac
   for kind in $kinds; do
     if [ "$(cat "$root/.venv/.chorus-$kind" 2>/dev/null)" = "$(wanted_stamp "$kind")" ]; then
@@ -43,12 +44,13 @@ is_ready() {
   return 1
 }
 
-# ensure_environment KIND: KIND is node (a device: no Ray), run (with Flower's simulation), or test (run and the
-# extras test, lint and bench).
+# ensure_environment KIND: KIND is node (a device: no Ray), run (with Flower's simulation), docs (the site's generator),
+# or test (run, docs and the extras test, lint and bench).
 ensure_environment() {
   local kind=$1 extras="" stamp base
   [ "$kind" = run ] && extras="simulation"
-  [ "$kind" = test ] && extras="simulation test lint bench"
+  [ "$kind" = docs ] && extras="docs"
+  [ "$kind" = test ] && extras="simulation test lint bench docs"
   stamp=$(wanted_stamp "$kind")
   if [ -x "$python" ] && is_ready "$kind"; then
     return
@@ -79,4 +81,20 @@ PYTHON
     return 4
   fi
   echo "$stamp" >"$root/.venv/.chorus-$kind"
+}
+
+# A real browser for the tests of pages. Only CI installs one, where it may: on anybody else's machine nothing outside
+# the clone is touched, and those tests are skipped with a word about what is missing.
+ensure_browser() {
+  if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then
+    return
+  fi
+  if [ -n "${CI:-}" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing chromium for the tests of pages (about a minute, once) ..." >&2
+    if timeout 300 apt-get update -qq >/dev/null 2>&1 && DEBIAN_FRONTEND=noninteractive timeout 300 \
+      apt-get install -qq -y --no-install-recommends chromium chromium-driver fonts-dejavu-core >/dev/null 2>&1; then
+      return
+    fi
+    echo "no chromium could be installed; tests of pages are skipped" >&2
+  fi
 }

@@ -5,14 +5,13 @@ Decides: options and what is printed. Refuses to know what is done with them, an
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from arithmetic.errors import ConfigError
 
 if TYPE_CHECKING:
-    from app.predictions.ownership import Shared
     from predictions.limits import Limits
 
 predict = typer.Typer(
@@ -38,6 +37,11 @@ _KITS = Path("predictions-kits")
 _ALICE = _KITS / "clients" / "alice"
 
 
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line, under `predict`."""
+    app.add_typer(predict, name="predict")
+
+
 @predict.command()
 def share(
     run: _Run,
@@ -55,6 +59,7 @@ def share(
     """Cut a run's model into three parts and hand each server its own; kits for loopback are made if there are none."""
     from app.predictions import ownership
     from app.predictions.models import TrainedModel
+    from app.predictions.shown import account, sharing_lines
 
     limits = _limits(answers, quota, rate, rows)
     trained = TrainedModel.load(run, data_path)
@@ -66,9 +71,9 @@ def share(
         raise ConfigError(f"{kits} is there already; --client is for kits made now, so leave it out")
     shared = ownership.share(prepared, kits, trained.task, lambda line: None)
     if as_json:
-        print(json.dumps(_account(shared)))
+        print(json.dumps(account(shared)))
         return
-    for line in _sharing_lines(shared, kits):
+    for line in sharing_lines(shared, kits):
         print(line)
 
 
@@ -160,6 +165,7 @@ def query(
     """Ask about examples; no server learns question or answer."""
     from app.predictions import asking
     from app.predictions.kits import PartyKit
+    from app.predictions.shown import cost_line, shown
     from predictions.client import Client
 
     if (index is None) == (inputs is None):
@@ -182,8 +188,8 @@ def query(
         print(json.dumps({"answers": answers, **cost}))
         return
     for name, one in zip(chosen.names, answers, strict=True):
-        print(f"{name}: {_shown(one)}")
-    print(_cost_line(cost))
+        print(f"{name}: {shown(one)}")
+    print(cost_line(cost))
 
 
 @predict.command()
@@ -202,6 +208,7 @@ def evaluate(
     """Count how many of a secret test set a secret model labels right; nothing else is revealed, to anybody."""
     from app.predictions import asking
     from app.predictions.kits import PartyKit
+    from app.predictions.shown import size
     from predictions.client import Client
     from predictions.evaluation import count_right
 
@@ -219,7 +226,7 @@ def evaluate(
         return
     print(f"{told.right} of {told.examples} right: accuracy {told.right / told.examples:.4f}")
     print(
-        f"{told.seconds:.2f} s, {_mib(told.sent)} sent, {_mib(told.received)} received, {checks} counts of canaries"
+        f"{told.seconds:.2f} s, {size(told.sent)} sent, {size(told.received)} received, {checks} counts of canaries"
     )
 
 
@@ -272,50 +279,6 @@ def _limits(answers: str, quota: int, rate: float, rows: int) -> "Limits":
             f"--answers {answers!r} cannot be used; name some of logits, label and count"
         ) from None
     return Limits(kinds, rows, quota, rate)
-
-
-def _account(shared: "Shared") -> dict[str, Any]:
-    program, limits = shared.prepared.sharing.program, shared.prepared.sharing.limits
-    return {
-        "sharing": shared.prepared.sharing.name,
-        "input": list(program.wires[0].shape),
-        "classes": program.wires[program.operations[-1].target].shape[0],
-        "operations": [type(one).__name__ for one in program.operations],
-        "sent": shared.sent,
-        "clients": list(shared.clients),
-        "answers": sorted(limits.answers),
-    }
-
-
-def _sharing_lines(shared: "Shared", root: Path) -> list[str]:
-    told = _account(shared)
-    return [
-        f"sharing {told['sharing']}: input {'x'.join(map(str, told['input']))}, {told['classes']} classes",
-        f"public: {', '.join(told['operations'])}; shapes, limits, who asks and when. Secret: weights, inputs, answers",
-        "sent: " + ", ".join(f"{size:,} bytes to {party}" for party, size in told["sent"].items()),
-        f"clients: {', '.join(told['clients'])}, who may ask for {', '.join(told['answers'])}",
-        f"next: chorus predict serve {root}",
-        f"next: chorus predict query {root / 'clients' / told['clients'][0]} --index 0",
-    ]
-
-
-def _shown(answer: Any) -> str:  # noqa: ANN401
-    if isinstance(answer, int):
-        return f"label {answer}"
-    if isinstance(answer[0], dict):
-        return ", ".join(f"{one['label']} {one['softmax']:.4f}" for one in answer)
-    return " ".join(f"{one:.4f}" for one in answer)
-
-
-def _cost_line(cost: dict[str, Any]) -> str:
-    return (
-        f"{cost['seconds'] * 1000:.1f} ms, {_mib(cost['sent'])} sent, {_mib(cost['received'])} received, "
-        f"{cost['canaries']} canaries came back right"
-    )
-
-
-def _mib(count: int) -> str:
-    return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
 def _say(line: str) -> None:

@@ -17,8 +17,8 @@ Writing a task (a classifier in a dozen lines; see `clients.tasks.classification
 
     TASK = Flowers()
 
-Put it in a module beside the app and run with `-c task=my_package.flowers`. Anything else (a
-regression, a language model) implements the methods of `Task` itself.
+Put it into examples/, which travels to the clients with the app, and run with `-c task=examples.flowers`. Anything
+else (a regression, a language model) implements the methods of `Task` itself; see docs/bring_your_own.md.
 """
 
 import difflib

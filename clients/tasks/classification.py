@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import Dataset, TensorDataset
 
+from arithmetic.errors import ConfigError
 from clients.partition import partition_indices, split_validation
 from clients.tasks import ClientData, DataSource
 
@@ -24,10 +25,38 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs (examples, ...) as stored, uint8 to keep a large set small, and labels (examples,)."""
+    """Inputs (examples, ...) as stored, uint8 to keep a large set small; labels (examples,), whole numbers from 0."""
 
     inputs: NDArray[Any]
     labels: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what no network could be given; the line names the first place."""
+        for name, array in (("inputs", self.inputs), ("labels", self.labels)):
+            if not isinstance(array, np.ndarray):
+                raise ConfigError(f"{name} are a {type(array).__name__}; give Examples two numpy arrays")
+            if array.dtype.kind not in "biuf":
+                raise ConfigError(
+                    f"{name} are of type {array.dtype}, not numbers; number the categories, and fill in what is missing"
+                )
+        if self.labels.shape != self.inputs.shape[:1]:
+            raise ConfigError(
+                f"inputs are {self.inputs.shape} and labels {self.labels.shape}; give one label for each row of inputs"
+            )
+        if self.inputs.dtype.kind == "f" and not np.isfinite(self.inputs).all():
+            example, *place = (int(at) for at in np.argwhere(~np.isfinite(self.inputs))[0])
+            at = f", column {place[0]}" if len(place) == 1 else ""
+            raise ConfigError(
+                f"input {example}{at}, counted from 0, is NaN or infinite; fill in what is missing, as in "
+                "np.where(np.isnan(inputs), FILL, inputs), with constants that all clients share"
+            )
+        if self.labels.dtype.kind == "f":
+            raise ConfigError(
+                f"labels are {self.labels.dtype}; give whole numbers from 0, as in labels.astype(np.int64), once none "
+                "is missing"
+            )
+        if self.labels.size and self.labels.min() < 0:
+            raise ConfigError(f"a label is {self.labels.min()}; number classes from 0")
 
 
 @contextmanager
@@ -68,6 +97,10 @@ class ClassificationTask:
     def partition_data(self, source: DataSource, validation_fraction: float, seed: int) -> ClientData:
         """Give this client's part, split into training and validation (`clients.partition`)."""
         pool = self.load(source)
+        if not isinstance(pool, Examples):
+            raise ConfigError(
+                f"load of task {self.name} gives {type(pool).__name__}; return Examples(inputs, labels)"
+            )
         if source.data_path and source.num_partitions == 1:
             mine = np.arange(len(pool.labels), dtype=np.int64)  # a SuperNode's own folder: all of it
         else:

@@ -13,17 +13,21 @@ import numpy as np
 import pytest
 
 from app.run_directory import read_lines
-from tests.support import deployment_page  # run by tests/deployment/test_provisioned.py
+from tests.support import (
+    commands_page,  # run by tests/docs/test_commands_page.py
+    deployment_page,  # run by tests/deployment/test_provisioned.py
+)
 from tests.support.analytics import stations
+from tests.support.reported import failed_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MNIST = ROOT.parent / "shared" / "data" / "mnist"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def _blocks(language: str) -> list[str]:
+def _blocks(language: str, pages: list[Path] = PAGES) -> list[str]:
     found = []
-    for page in PAGES:
+    for page in pages:
         found += re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     return found
 
@@ -48,6 +52,8 @@ PRIVATE = (
 )
 RING = "scripts/run -c job=ring"
 RING_DROP = "scripts/run -c job=ring --drop 1@hop:round3 -c rounds=5"
+REPORT = "scripts/chorus report"
+COMPARE = "scripts/chorus report --compare runs/ONE runs/OTHER"
 LEDGER = ".venv/bin/python -m app ledger /path/to/ledger.jsonl --delta 1e-4"
 ASKED = "scripts/run -c job=analytics -c query=examples/diabetes.toml"
 ASKED_NOISILY = f"{ASKED} -c privacy=distributed -c epsilon=1"
@@ -57,13 +63,16 @@ ANALYTICS = {ASKED, ASKED_NOISILY, STATIONS}
 GRADIENTS = "scripts/run -c docs/gradients.toml"
 GRADIENTS_BENCH = ".venv/bin/python -m bench.gradients --quick"
 LOCAL = "scripts/run -c partition=dirichlet -c dirichlet-alpha=0.3 -c learning-rate=0.05 -c validation-fraction=0.3"
+OWN_TASK = (
+    "scripts/run -c task=examples.my_task -c data-path=examples/patients.csv -c clients=4 -c batch-size=16"
+)
 LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
 
 
 def test_every_command_has_a_test_here() -> None:
     sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH, RING, RING_DROP}
-    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER}
-    assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL
+    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER, REPORT, COMPARE, OWN_TASK}
+    assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL | set(commands_page.ALL)
 
 
 def _figures(command: str) -> str:
@@ -146,6 +155,17 @@ def _ledger(*paths: str) -> str:
     return done.stdout
 
 
+def test_the_report_commands(tmp_path: Path) -> None:
+    for name in ("ONE", "OTHER"):
+        failed_run(tmp_path / "runs" / name)
+    for command, page in ((REPORT, "runs/OTHER/report.html"), (COMPARE, "runs/compare-ONE-OTHER.html")):
+        words = [str(ROOT / "scripts/chorus"), *shlex.split(command)[1:]]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(f"written: {page}\n")
+        assert (tmp_path / page).exists()
+
+
 def test_the_ledger_command(tmp_path: Path) -> None:
     """A ledger of mode client is two sentences, the example's with half the noise and so the larger epsilon."""
     from privacy.ledger import Ledger
@@ -185,6 +205,16 @@ def test_the_drop_command(tmp_path: Path) -> None:
     (third,) = (line for line in output.splitlines() if line.startswith("round 3/5"))
     assert "shares 10  masked 7  unmasked 7" in third
     assert "5 of 5 rounds aggregated" in output
+
+
+@pytest.mark.simulation
+def test_the_command_of_a_task_of_ones_own(tmp_path: Path) -> None:
+    output = _run(OWN_TASK, tmp_path)
+    assert "10 of 10 rounds aggregated" in output
+    (metrics,) = tmp_path.glob("*/metrics.jsonl")
+    assert [*read_lines(metrics)][-1]["accuracy"] > 0.7
+    template = (ROOT / "examples" / "my_task.py").read_text()
+    assert OWN_TASK in template
 
 
 @pytest.mark.simulation
@@ -342,7 +372,7 @@ def test_the_python_snippet_of_readme() -> None:
     from clients.updates import arrays_of
     from tests.support.local_grid import LocalGrid
 
-    (snippet,) = _blocks("python")
+    (snippet,) = _blocks("python", [ROOT / "README.md"])
     config = RunConfig.parse({"rounds": 1})
     model = load_task("digits").model(0)
     names = {

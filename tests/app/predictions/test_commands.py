@@ -122,8 +122,8 @@ def test_a_server_killed_by_force_costs_one_query(kits: Path) -> None:
         for party in folders:
             running[party].kill()
             running[party].wait()
-            failed = chorus("query", client, "--index", 0, expect=2)
-            assert failed.stderr.startswith("STATE: ")
+            failed = chorus("query", client, "--index", 0, expect=3)
+            assert failed.stderr.startswith("CH-P21")
             assert "Traceback" not in failed.stderr
             running[party] = start(party)
             _until_answered(client)
@@ -174,8 +174,8 @@ def test_the_demo_says_what_each_server_saw_and_leaves_nothing(run: Path, tmp_pa
 def test_examples_of_ones_own_come_from_a_file(kits: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     path.write_bytes(safetensors.numpy.save({"inputs": np.full((1, 1, 8, 8), 2.0, np.float32)}))
-    refused = chorus("query", kits / "clients" / "alice", "--inputs", path, expect=2)
-    assert refused.stderr.startswith("RANGE: an input is outside the declared range [0, 1]")
+    refused = chorus("query", kits / "clients" / "alice", "--inputs", path, expect=3)
+    assert refused.stderr.startswith("CH-P20  an input is outside the declared range [0, 1]")
 
 
 def test_a_model_that_cannot_be_converted_is_refused_by_layer_before_anything_is_made(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def kits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["share", "no-such-run"], "CONFIG: {here}/no-such-run holds no run"),
+        (["share", "no-such-run"], "{here}/no-such-run holds no run"),
         (["query", "no-such-kit", "--index", "0"], "no kit of private predictions"),
         (["query", "no-such-kit"], "say what to ask about"),
         (["evaluate", "no-such-kit"], "no kit of private predictions"),
