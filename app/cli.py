@@ -4,10 +4,8 @@ This module decides exit codes (0 good, 1 ours, 2 the user's, 3 the protocol's, 
 is one line on standard error, never a traceback unless `--debug` asks for one. It refuses to know what a command does.
 """
 
-import importlib
 import sys
-from importlib.util import find_spec
-from typing import Annotated, Final
+from typing import Annotated
 
 import click
 import typer
@@ -15,10 +13,10 @@ import typer
 from app.catalogue import USAGE, Failure
 from app.commands import keeping, proving, running, setting, watching
 from app.deployment import commands as deployment
+from app.predictions import commands as predictions
+from app.report import commands as report
 from app.telling import complain, complain_of, listen
 from arithmetic.errors import ChorusError
-
-_ELSEWHERE: Final = ("app.report.commands", "app.predictions.commands")
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -33,11 +31,8 @@ def chorus(
     """Private federated learning on Flower: the server sees masked sums only."""
 
 
-for commands in (running, watching, keeping, setting, proving, deployment):
+for commands in (running, watching, report, keeping, setting, proving, deployment, predictions):
     commands.register(app)
-for name in _ELSEWHERE:
-    if find_spec(name.rpartition(".")[0]) and find_spec(name):
-        importlib.import_module(name).register(app)
 
 
 def main() -> int:

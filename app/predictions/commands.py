@@ -231,6 +231,22 @@ def evaluate(
 
 
 @predict.command()
+def page(
+    kit: _ClientKit = _ALICE,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine alone; 0: any free one.")] = 0,
+) -> None:
+    """Draw and ask in the browser, which masks and unmasks by itself; ends with Ctrl-C."""
+    from app.predictions.kits import PartyKit
+    from app.predictions.page.server import PageServer
+    from app.predictions.processes import ended_by_signals
+
+    opened = PartyKit.open(kit)
+    with PageServer(opened.for_client(), opened.task, port) as server, ended_by_signals():
+        _say(f"open {server.address}")
+        server.serve_forever()
+
+
+@predict.command()
 def shutdown(
     kit: Annotated[Path, typer.Argument(help="The owner's kit.")] = _KITS / "owner",
 ) -> None:
