@@ -291,9 +291,7 @@ def _limits(answers: str, quota: int, rate: float, rows: int) -> "Limits":
     try:
         kinds = frozenset(Answer(one.strip()) for one in answers.split(",") if one.strip())
     except ValueError:
-        raise ConfigError(
-            f"--answers {answers!r} cannot be used; name some of logits, label and count"
-        ) from None
+        raise ConfigError(f"--answers {answers!r} is no use; name some of logits, label and count") from None
     return Limits(kinds, rows, quota, rate)
 
 
