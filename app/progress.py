@@ -63,6 +63,9 @@ class Progress:
             f"{_text(event, 'clients')} clients, threshold {_text(event, 'threshold')}, neighbours {graph}"
         ]
 
+    def _stopped(self, event: Event) -> list[str]:
+        return [f"no more server rounds after {_text(event, 'server_round')}: {_text(event, 'reason')}"]
+
     def _answered(self, event: Event) -> list[str]:
         line = (
             f"{self._label(event)}  keys {_text(event, 'keys')}  shares {_text(event, 'shares')}"
@@ -218,22 +221,25 @@ _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "group_failed": Progress._failed_group,
     "round_finished": Progress._finished_round,
     "question_answered": Progress._answered,
+    "run_stopped": Progress._stopped,
     "round_failed": Progress._failed_round,
 }
 
 
 def result_lines(event: Event, rounds: int) -> list[str]:
-    """What a `run_finished` event says, in one or two lines."""
+    """What a `run_finished` event says, in two lines, or three where it ended early."""
     central = ""
     if event.get("central_accuracy") is not None:
         central = f"; on the public test set {_number(event, 'central_accuracy')}"
     accuracy = f"accuracy {_number(event, 'accuracy')}, "
     if event.get("accuracy") is None and event.get("loss") is not None:
         accuracy = ""  # a task without such a metric
+    early = [f"ended early: {printable(event['stopped'])}"] if event.get("stopped") else []
     return [
         f"result: {accuracy}loss {_number(event, 'loss')} "
         f"(the clients' own validation data, final model){central}",
         f"{_text(event, 'rounds_aggregated')} of {rounds} rounds aggregated in {_seconds(event)}{_pace(event)}",
+        *early,
     ]
 
 

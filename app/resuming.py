@@ -16,8 +16,17 @@ from arithmetic.errors import ConfigError, SetupError
 
 _PLACE: Final = frozenset({"run-dir", "resume"})
 _FREE: Final = frozenset(
-    {"cohort-deadline", "training-deadline", "round-deadline", "poll-interval", "device", "groups-at-once"}
+    {
+        "cohort-deadline",
+        "training-deadline",
+        "round-deadline",
+        "poll-interval",
+        "device",
+        "groups-at-once",
+        "demonstration",
+    }
 )
+_END: Final = frozenset({"rounds", "patience", "stop-epsilon"})  # when a run ends, and nothing of how it goes
 
 
 class NotContinued(ConfigError):
@@ -30,7 +39,7 @@ class NoCheckpoint(SetupError):
 
 def configuration_digest(config: RunConfig) -> str:
     """SHA-256, hexadecimal, over every key that must not change when the run is continued."""
-    table = {key: value for key, value in config.table().items() if key not in _PLACE | _FREE | {"rounds"}}
+    table = {key: value for key, value in config.table().items() if key not in _PLACE | _FREE | _END}
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
@@ -48,7 +57,7 @@ def continued(directory: RunDirectory, given: Mapping[str, object]) -> RunConfig
     recorded = directory.recorded()
     table = recorded.table()
     changed = {key: value for key, value in given.items() if key not in _PLACE and value != table[key]}
-    for key in sorted(set(changed) - _FREE - {"rounds"}):
+    for key in sorted(set(changed) - _FREE - _END):
         raise NotContinued(
             f"{key} is {json.dumps(table[key])} in run {directory.id} and must stay so; leave it out, or "
             "start a new run"
@@ -71,11 +80,25 @@ def _check_rounds(directory: RunDirectory, recorded: RunConfig, config: RunConfi
             "start a new run for more"
         )
     last = directory.last_word()
-    if last.get("event") == "run_finished":
-        rounds = last.get("rounds")
-        finished = rounds if isinstance(rounds, int) else recorded.rounds
-        if config.rounds <= finished:
-            raise NotContinued(
-                f"run {directory.id} has finished its {finished} server rounds; "
-                "-c rounds=N with a larger N continues it"
-            )
+    if last.get("event") != "run_finished":
+        return
+    if last.get("stopped"):
+        _check_early_end(directory, last, config)
+        return
+    rounds = last.get("rounds")
+    finished = rounds if isinstance(rounds, int) else recorded.rounds
+    if config.rounds <= finished:
+        raise NotContinued(
+            f"run {directory.id} has finished its {finished} server rounds; "
+            "-c rounds=N with a larger N continues it"
+        )
+
+
+def _check_early_end(directory: RunDirectory, last: Mapping[str, object], config: RunConfig) -> None:
+    """A run goes on under another rule than the one that ended it; where that was the nodes' budgets, in any case."""
+    rule, table = last.get("ended_by"), config.table()
+    if isinstance(rule, Mapping) and rule and all(table.get(key) == value for key, value in rule.items()):
+        key = next(iter(rule))
+        raise NotContinued(
+            f"run {directory.id} ended early ({last['stopped']}); continue it with another {key} than {rule[key]:g}"
+        )

@@ -18,6 +18,7 @@ from tests.support import (
     deployment_page,  # run by tests/deployment/test_provisioned.py
 )
 from tests.support.analytics import stations
+from tests.support.reported import failed_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MNIST = ROOT.parent / "shared" / "data" / "mnist"
@@ -51,6 +52,8 @@ PRIVATE = (
 )
 RING = "scripts/run -c job=ring"
 RING_DROP = "scripts/run -c job=ring --drop 1@hop:round3 -c rounds=5"
+REPORT = ".venv/bin/python -m app report"
+COMPARE = ".venv/bin/python -m app report --compare runs/ONE runs/OTHER"
 LEDGER = ".venv/bin/python -m app ledger /path/to/ledger.jsonl --delta 1e-4"
 ASKED = "scripts/run -c job=analytics -c query=examples/diabetes.toml"
 ASKED_NOISILY = f"{ASKED} -c privacy=distributed -c epsilon=1"
@@ -65,7 +68,7 @@ LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
 
 def test_every_command_has_a_test_here() -> None:
     sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH, RING, RING_DROP}
-    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER}
+    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER, REPORT, COMPARE}
     assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL | set(commands_page.ALL)
 
 
@@ -147,6 +150,20 @@ def _ledger(*paths: str) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_report_commands(tmp_path: Path) -> None:
+    for name in ("ONE", "OTHER"):
+        failed_run(tmp_path / "runs" / name)
+    for command, page in ((REPORT, "runs/OTHER/report.html"), (COMPARE, "runs/compare-ONE-OTHER.html")):
+        words = [str(ROOT / ".venv/bin/python"), "-P", *shlex.split(command)[1:]]
+        done = subprocess.run(
+            words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(f"written: {page}\n")
+        assert (tmp_path / page).exists()
 
 
 def test_the_ledger_command(tmp_path: Path) -> None:
