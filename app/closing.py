@@ -4,7 +4,6 @@ Decides: the words. Refuses to know whether the run ended well, and to print.
 """
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from app.config import RunConfig
@@ -53,8 +52,6 @@ def _next_steps(directory: RunDirectory, config: RunConfig) -> list[str]:
     run, moment = ("scripts/run", "2@r2") if config.job != RING else ("scripts/run -c job=ring", "1@hop")
     short = short_of(directory)
     steps = [f"see it again with {command()} watch {short}"]
-    if find_spec("app.report"):
-        steps.append(f"pictures with {command()} report {short}")
     if not config.epsilon:
         steps.append(f"more rounds with {command()} resume {short} -c rounds={2 * config.rounds}")
     if not config.drop:
