@@ -103,9 +103,7 @@ class FirstServer(OnlineServer):
         self._lanes.close()
 
     def _connect(self, party: str) -> Link:
-        return Link.connect(
-            self.place.peers[party], self.place.credentials, party, self._work.patience
-        )
+        return Link.connect(self.place.peers[party], self.place.credentials, party, self._work.patience)
 
     def _say(self, line: str) -> None:
         self.place.say(f"{FIRST}: {line}")

@@ -162,5 +162,3 @@ class HelperServer(Server):
         if frame.kind is Kind.BYE and self._follows:
             self.ending.set()
         return frame.kind is Kind.BYE and self._follows
-
-

@@ -120,7 +120,9 @@ class Meetings:
             while query not in self._open:
                 self._changed.wait(_LOOK)
                 if not client.idle_and_open or time.monotonic() > end:
-                    raise LinkFailed("the first server did not begin the query; ask again when all servers are up")
+                    raise LinkFailed(
+                        "the first server did not begin the query; ask again when all servers are up"
+                    )
             meeting = self._open[query]
             if meeting.begin.client != client.peer or meeting.begin.ask != ask:
                 raise FrameRejected("the first server began another query than the client asked; ask again")

@@ -46,7 +46,9 @@ class Limits:
         if not self.answers:
             raise ConfigError("no kind of answer is allowed; allow one of logits, label and count")
         if not 1 <= self.rows <= MOST_ROWS:
-            raise ConfigError(f"a batch of {self.rows} cannot be allowed; it takes from 1 to {MOST_ROWS} examples")
+            raise ConfigError(
+                f"a batch of {self.rows} cannot be allowed; it takes from 1 to {MOST_ROWS} examples"
+            )
         if self.quota < 0 or not (math.isfinite(self.rate) and self.rate >= 0):
             raise ConfigError("quota and rate are numbers from 0 on, and 0 means no limit")
 

@@ -21,9 +21,9 @@ from predictions.frames import Kind
 from predictions.limits import Meter
 from predictions.link import FOREVER, Link
 from predictions.messages import NO_EVALUATION, Ask
-from predictions.model_shares import OnlineModel
+from predictions.model_shares import OnlineModel, weight_shapes
 from predictions.online import Lot, evaluate
-from predictions.primitives import Digest
+from predictions.primitives import KEY_BYTES, Digest
 from predictions.program import Answer, Program
 from predictions.quotas import kept_account
 from predictions.server import Place, Server
@@ -84,8 +84,9 @@ class OnlineServer(Server):
         """Answer one query that the limits allow."""
 
     def part_bytes(self, sharing: Sharing) -> int:
-        """As the program's shapes say."""
-        return OnlineModel.size(sharing.program)
+        """The party, a seed, then a matrix and a bias for each linear step."""
+        words = sum(outputs * (fan_in + 1) for outputs, fan_in in weight_shapes(sharing.program))
+        return 1 + KEY_BYTES + 8 * words
 
     def install(self, part: Part) -> None:
         """Take a part of a model; what clients have used of its quota is taken up, too."""

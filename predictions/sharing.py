@@ -69,7 +69,9 @@ class Sharing:
         except (ValueError, KeyError, TypeError, RecursionError, ChorusError):
             identifier = b""
         if len(identifier) != IDENTIFIER_BYTES:
-            raise FrameRejected("a sharing cannot be read; share the model anew with one version on all machines")
+            raise FrameRejected(
+                "a sharing cannot be read; share the model anew with one version on all machines"
+            )
         return cls(identifier, program, limits)
 
 

@@ -1,0 +1,169 @@
+"""The owner: cuts a model into parts, makes canaries, hands each server its part, looks, and shuts down.
+
+Decides: that nothing leaves before everything is known to be right, and that all three servers get parts of one
+sharing. Refuses to know: torch models (`conversion` gives a program and integers) and where kits lie.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arithmetic.errors import ConfigError
+from predictions import reference
+from predictions.canaries import Canaries, sharp
+from predictions.credentials import FIRST, HELPER, SECOND, Credentials
+from predictions.errors import FrameRejected
+from predictions.frames import Kind
+from predictions.limits import Limits
+from predictions.link import PATIENCE, Address, Link
+from predictions.messages import IDENTIFIER_BYTES
+from predictions.model_shares import split
+from predictions.program import Program
+from predictions.sharing import Part, Sharing
+from predictions.values import to_integers
+from predictions.weights import Weights
+
+CANARIES: Final = 64
+_TRIES: Final = 32
+_MOST_STATUS: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sharing before it is handed out: each server's part, by party."""
+
+    sharing: Sharing
+    parts: dict[str, Part] = field(repr=False)
+
+
+def cut(program: Program, weights: Sequence[Weights], limits: Limits) -> Prepared:
+    """Cut a model into the parts of one new sharing.
+
+    Args:
+        program: of `conversion.convert`.
+        weights: of the same.
+        limits: what clients may ask.
+    """
+    sharing = Sharing(os.urandom(IDENTIFIER_BYTES), program, limits)
+    parts = zip((HELPER, FIRST, SECOND), split(program, weights, os.urandom), strict=True)
+    return Prepared(sharing, {party: Part(sharing, part.to_bytes()) for party, part in parts})
+
+
+def make_canaries(
+    program: Program,
+    weights: tuple[Weights, ...],
+    tolerance: int,
+    samples: NDArray[Any] | None = None,
+    number: int = CANARIES,
+) -> Canaries:
+    """Secret inputs with their exact answers, of labels that honest rounding cannot change.
+
+    Args:
+        program: of the model; `weights`: of the model.
+        tolerance: units of the last place that an honest logit may be off.
+        samples: examples like those that will be asked (rows, *shape); canaries are random mixtures of them, or of
+            noise where there are none.
+        number: how many.
+
+    Raises:
+        ConfigError: the model's labels are all too close for any rounding to leave them.
+    """
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    missing = number
+    for _ in range(_TRIES):
+        inputs = to_integers(program, _plausible(program, samples, number))
+        logits = reference.evaluate(program, weights, inputs)
+        keep = np.flatnonzero(sharp(logits, tolerance))[:missing]
+        found.append((inputs[keep], logits[keep]))
+        missing -= len(keep)
+        if not missing:
+            break
+    if missing == number:
+        raise ConfigError("no canary has a label that rounding leaves alone; is this a trained model?")
+    inputs, logits = (np.concatenate(one) for one in zip(*found, strict=True))
+    return Canaries(inputs, logits, tolerance)
+
+
+class Owner:
+    """Speaks with all three servers.
+
+    Args:
+        servers: their addresses, by party.
+        credentials: the owner's.
+        patience: seconds to wait for a server.
+    """
+
+    def __init__(
+        self, servers: Mapping[str, Address], credentials: Credentials, patience: float = 6 * PATIENCE
+    ) -> None:
+        self._servers, self._credentials, self._patience = servers, credentials, patience
+
+    def share(self, prepared: Prepared) -> dict[str, int]:
+        """Hand each server its part; bytes sent, by party.
+
+        Raises:
+            LinkFailed: a server cannot be reached; the sharing is of no use then, share anew.
+            QueryRefused: a server does not take it.
+        """
+        links: dict[str, Link] = {}
+        try:
+            for party in prepared.parts:  # all are there, or none is given anything
+                links[party] = self._connect(party)
+            for party, part in prepared.parts.items():
+                link = links[party]
+                link.send(Kind.OFFER, part.sharing.to_json())
+                link.receive({Kind.DONE: (0, 0)})
+                link.send(Kind.SHARE, part.content)
+                link.receive({Kind.DONE: (0, 0)})
+            return {party: link.sent for party, link in links.items()}
+        finally:
+            for link in links.values():
+                link.close()
+
+    def status(self, party: str) -> dict[str, int]:
+        """What a server has done so far, as counts.
+
+        Raises:
+            LinkFailed: it cannot be reached.
+            FrameRejected: it says something else.
+        """
+        with self._connect(party) as link:
+            link.send(Kind.STATUS)
+            told = bytes(link.receive({Kind.DONE: (2, _MOST_STATUS)}).payload)
+        try:
+            return {str(name): int(count) for name, count in json.loads(told).items()}
+        except (ValueError, AttributeError, TypeError):
+            raise FrameRejected(
+                f"{party} says nothing that is a status; run one version on all machines"
+            ) from None
+
+    def shut_down(self, party: str) -> None:
+        """End a server; it finishes the queries that run.
+
+        Raises:
+            LinkFailed: it cannot be reached.
+        """
+        with self._connect(party) as link:
+            link.send(Kind.SHUTDOWN)
+            link.receive({Kind.DONE: (0, 0)})
+
+    def _connect(self, party: str) -> Link:
+        return Link.connect(self._servers[party], self._credentials, party, self._patience)
+
+
+def _plausible(program: Program, samples: NDArray[Any] | None, number: int) -> NDArray[np.float64]:
+    """Random inputs in range: each between two samples, a little blurred; or noise."""
+    generator = np.random.Generator(np.random.PCG64(int.from_bytes(os.urandom(16), "little")))
+    shape = (number, *program.wires[0].shape)
+    noise = generator.uniform(program.low, program.high, shape)
+    if samples is None:
+        return noise
+    one, other = (samples[generator.integers(len(samples), size=number)] for _ in range(2))
+    side = generator.uniform(0, 1, (number, *[1] * (len(shape) - 1)))
+    mixture = 0.95 * (side * one + (1 - side) * other) + 0.05 * noise
+    return np.clip(mixture, program.low, program.high)
