@@ -7,15 +7,21 @@ online servers. Refuses to know: what the layers do with them, and where the par
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from predictions.primitives import Entropy
-from predictions.program import Program
+from arithmetic.errors import ParameterError
+from predictions.errors import FrameRejected
+from predictions.primitives import KEY_BYTES, Entropy, derive_key
+from predictions.program import Convolution, Linear, Program
+from predictions.ring import WIDE, Words, pack, packed_bytes, unpack, volume
+from predictions.stream import SeedStream
 from predictions.weights import Weights
 
-Words = npt.NDArray[np.uint64]
+_PARTIES = (1, 2)
+_MODEL = "model"
+_TWO = np.uint64(2)
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,13 @@ class HelperModel:
 
     def to_bytes(self) -> bytes:
         """The seeds; the masks come out of them."""
-        raise NotImplementedError
+        return b"".join(self.seeds)
+
+    @classmethod
+    def from_seeds(cls, program: Program, first: bytes, second: bytes) -> "HelperModel":
+        """The part that these seeds make."""
+        masks = zip(_masks(program, first), _masks(program, second), strict=True)
+        return cls((first, second), tuple(one - two for one, two in masks))
 
     @classmethod
     def from_bytes(cls, program: Program, data: bytes) -> "HelperModel":
@@ -41,7 +53,8 @@ class HelperModel:
         Raises:
             FrameRejected: bytes that are no helper's part of a model of this program.
         """
-        raise NotImplementedError
+        _check_length(data, 2 * KEY_BYTES)
+        return cls.from_seeds(program, data[:KEY_BYTES], data[KEY_BYTES:])
 
 
 @dataclass(frozen=True)
@@ -53,16 +66,26 @@ class OnlineModel:
         seed: 32 bytes.
         masked: by number of weights, W + l1 + l2 mod 2^64, shape (outputs, fan in).
         biases: by number of weights, this server's additive share mod 2^64, shape (outputs,).
+        masks: by number of weights, this server's share of the masks, out of its seed.
     """
 
     party: int
     seed: bytes = field(repr=False)
     masked: tuple[Words, ...] = field(repr=False)
     biases: tuple[Words, ...] = field(repr=False)
+    masks: tuple[Words, ...] = field(repr=False)
+
+    @cached_property
+    def factors(self) -> tuple[tuple[Words, Words], ...]:
+        """By number of weights: `W + l1 + l2 - 2 l`, l its own masks, and its share of twice the bias."""
+        parts = zip(self.masked, self.masks, self.biases, strict=True)
+        return tuple((masked - _TWO * mask, _TWO * bias) for masked, mask, bias in parts)
 
     def to_bytes(self) -> bytes:
         """A byte for the party, the seed, then matrix and bias of each weights, little-endian."""
-        raise NotImplementedError
+        parts = zip(self.masked, self.biases, strict=True)
+        arrays = b"".join(pack(masked, WIDE) + pack(bias, WIDE) for masked, bias in parts)
+        return bytes([self.party]) + self.seed + arrays
 
     @classmethod
     def from_bytes(cls, program: Program, data: bytes) -> "OnlineModel":
@@ -71,7 +94,20 @@ class OnlineModel:
         Raises:
             FrameRejected: bytes that are no online server's part of a model of this program.
         """
-        raise NotImplementedError
+        shapes = weight_shapes(program)
+        sizes = [packed_bytes(length, WIDE) for shape in shapes for length in (volume(shape), shape[0])]
+        _check_length(data, 1 + KEY_BYTES + sum(sizes))
+        if data[0] not in _PARTIES:
+            raise FrameRejected(
+                f"a part of a model is that of server 1 or 2, not {data[0]}; share the model again"
+            )
+        arrays, start = [], 1 + KEY_BYTES
+        for size in sizes:
+            arrays.append(unpack(data[start : start + size], WIDE))
+            start += size
+        seed = data[1 : 1 + KEY_BYTES]
+        masked = tuple(array.reshape(shape) for array, shape in zip(arrays[::2], shapes, strict=True))
+        return cls(data[0], seed, masked, tuple(arrays[1::2]), _masks(program, seed))
 
 
 def split(
@@ -80,10 +116,69 @@ def split(
     """Cut a model into the parts of the helper and of both online servers.
 
     Args:
+        program: which shapes the layers have.
         weights: as numbered by the program's operations.
         entropy: `os.urandom`, except in tests.
 
     Raises:
         ParameterError: weights that are not of the program's shapes.
     """
-    raise NotImplementedError
+    shapes = weight_shapes(program)
+    given = [(part.matrix.shape, part.bias.shape) for part in weights]
+    if given != [(shape, shape[:1]) for shape in shapes]:
+        raise ParameterError(
+            f"the program needs matrices {shapes} and a bias for each output, and got {given}"
+        )
+    helper = HelperModel.from_seeds(program, entropy(KEY_BYTES), entropy(KEY_BYTES))
+    first, second = (_masks(program, seed) for seed in helper.seeds)
+    masked = tuple(
+        part.matrix.astype(np.int64).view(np.uint64) + one + two
+        for part, one, two in zip(weights, first, second, strict=True)
+    )
+    shares = SeedStream(entropy(KEY_BYTES))
+    biases = tuple(shares.words(shape[:1], WIDE) for shape in shapes)
+    others = tuple(
+        part.bias.astype(np.int64).view(np.uint64) - share
+        for part, share in zip(weights, biases, strict=True)
+    )
+    return (
+        helper,
+        OnlineModel(1, helper.seeds[0], masked, biases, first),
+        OnlineModel(2, helper.seeds[1], masked, others, second),
+    )
+
+
+def weight_shapes(program: Program) -> list[tuple[int, int]]:
+    """Shape of each matrix, by its number.
+
+    Raises:
+        ParameterError: numbers that are not 0, 1, 2... in the order of their use, once each.
+    """
+    shapes: list[tuple[int, int]] = []
+    for operation in program.operations:
+        if not isinstance(operation, Linear | Convolution):
+            continue
+        if operation.weights != len(shapes):
+            raise ParameterError(
+                "weights are numbered in the order of their use, once each; convert the model again"
+            )
+        source, target = program.wires[operation.source].shape, program.wires[operation.target].shape
+        if isinstance(operation, Linear):
+            shapes.append((volume(target), volume(source)))
+        else:
+            fan_in = source[0] // operation.groups * volume(operation.kernel)
+            shapes.append((target[0], fan_in))
+    return shapes
+
+
+def _masks(program: Program, seed: bytes) -> tuple[Words, ...]:
+    """One server's share of the masks of all matrices."""
+    stream = SeedStream(derive_key(seed, _MODEL))
+    return tuple(stream.words(shape, WIDE) for shape in weight_shapes(program))
+
+
+def _check_length(data: bytes, length: int) -> None:
+    if len(data) != length:
+        raise FrameRejected(
+            f"this part of a model has {len(data)} bytes, and {length} belong to the program; share the model again"
+        )

@@ -7,9 +7,30 @@ generator that yields this server's messages and is sent the other's. Refuses to
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from predictions.asking import MaskedAnswer
+from arithmetic.errors import ParameterError
+from predictions.asking import MaskedAnswer, parse_input
+from predictions.material import Hand, Masked
 from predictions.model_shares import OnlineModel
-from predictions.program import Answer, Program
+from predictions.primitives import derive_key
+from predictions.program import (
+    Add,
+    Answer,
+    Convolution,
+    LayerNorm,
+    Lift,
+    Linear,
+    MaxPool,
+    Operation,
+    Program,
+    Reduce,
+    Relu,
+    Reshape,
+    SumPool,
+)
+from predictions.ring import pack
+from predictions.seeds import INPUT, WORK, input_masks
+from predictions.steps import choosing, convolution, counting, injection, linear, local
+from predictions.stream import SeedStream
 
 
 @dataclass(frozen=True)
@@ -33,9 +54,60 @@ def evaluate(
     """Evaluate one batch: `next` gives the first message, `send(the other's)` the next, StopIteration the answer.
 
     Args:
+        program: what to compute.
+        model: this server's part.
+        lot: its material, not used before.
         masked_input: of `asking.mask_input`.
+        answer: what the asker is to learn; that of the lot.
 
     Raises:
         FrameRejected: an input, corrections or a message of the other server whose length is wrong.
     """
-    raise NotImplementedError
+    values, labels = parse_input(program, lot.rows, answer, masked_input)
+    masks = input_masks(program, lot.rows, answer, derive_key(lot.seed, INPUT))
+    hand = Hand(model.party, SeedStream(derive_key(lot.seed, WORK)), lot.corrections)
+    wires = {0: Masked(values, masks.values)}
+    for operation in program.operations:
+        result = yield from _step(hand, program, model, operation, wires)
+        shape = (*program.wires[operation.target].shape, lot.rows)
+        wires[operation.target] = Masked(result.masked.reshape(shape), result.share.reshape(shape))
+    last = program.operations[-1].target
+    bits = program.wires[last].bits
+    if answer is Answer.LOGITS:
+        return MaskedAnswer(pack(wires[last].masked, bits), pack(wires[last].share, bits), hand.finish())
+    found = yield from choosing.label(hand, wires[last], bits)
+    if answer is Answer.LABEL:
+        return MaskedAnswer(
+            pack(found.masked, choosing.NUMBER_BITS), pack(found.share, choosing.NUMBER_BITS), hand.finish()
+        )
+    share = yield from counting.evaluate(hand, found, labels)
+    return MaskedAnswer(b"", share.to_bytes(counting.COUNT_BITS // 8, "little"), hand.finish())
+
+
+def _step(
+    hand: Hand, program: Program, model: OnlineModel, operation: Operation, wires: dict[int, Masked]
+) -> Generator[bytes, bytes, Masked]:
+    """Evaluate one operation."""
+    target = program.wires[operation.target]
+    if isinstance(operation, Add | Reduce | Reshape | SumPool):
+        sources = [wires[number] for number in local.sources_of(operation)]
+        return Masked(
+            local.apply(operation, [wire.masked for wire in sources], target),
+            local.apply(operation, [wire.share for wire in sources], target),
+        )
+    source, bits = wires[operation.source], program.wires[operation.source].bits
+    match operation:
+        case Linear():
+            factor, bias = model.factors[operation.weights]
+            return (yield from linear.evaluate(hand, factor, bias, source, operation.shift, target.bits))
+        case Convolution():
+            factor, bias = model.factors[operation.weights]
+            return (yield from convolution.evaluate(hand, factor, bias, source, operation, target.bits))
+        case Relu():
+            return (yield from choosing.relu(hand, source, bits))
+        case MaxPool():
+            return (yield from choosing.max_pool(hand, source, operation, bits))
+        case Lift():
+            return (yield from injection.lift(hand, source.masked.reshape(-1), bits))
+        case LayerNorm():
+            raise ParameterError("layer normalisation cannot be evaluated; convert a model without it")
