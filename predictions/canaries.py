@@ -107,6 +107,9 @@ def checked(answers: Integers, mixed: Mixed, canaries: Canaries, answer: Answer)
 
     Args:
         answers: labels (rows,) or logits (rows, classes), as the servers gave them.
+        mixed: what was asked.
+        canaries: those it was mixed with.
+        answer: the kind of answer.
 
     Raises:
         AnswerRejected: a canary's is wrong; which one is not said.

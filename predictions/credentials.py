@@ -73,7 +73,9 @@ def party_of(certificate: Mapping[str, Any] | None) -> str:
         LinkFailed: it names none.
     """
     names = (certificate or {}).get("subjectAltName", ())
-    found = [value[len(SCHEME) :] for kind, value in names if kind == "URI" and value.startswith(SCHEME)]
+    found: list[str] = [
+        value[len(SCHEME) :] for kind, value in names if kind == "URI" and value.startswith(SCHEME)
+    ]
     if len(found) != 1 or not found[0]:
         raise LinkFailed("a certificate names no party of private predictions; use the kit made for it")
     return found[0]

@@ -78,7 +78,7 @@ class Sealer:
         self._tagger = Tagger(derive_key(secret, f"frames {direction}"))
         self._sequence = 0
 
-    def seal(self, kind: Kind, query: bytes, step: int, payload: "bytes | memoryview") -> bytearray:
+    def seal(self, kind: Kind, query: bytes, step: int, payload: bytes | bytearray | memoryview) -> bytearray:
         """The next frame, whole."""
         buffer = bytearray(HEADER_BYTES + len(payload) + TAG_BYTES)
         _HEADER.pack_into(buffer, 0, _VERSION, kind, step, self._sequence, len(payload), query)

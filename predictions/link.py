@@ -172,7 +172,8 @@ class Link:
 
         Args:
             expected: kinds that may come, least and largest length of each.
-            query: whose frame it must be, `step` which one; None for any.
+            query: whose frame it must be; None for any.
+            step: which of the query's; None for any.
             patience: seconds for all of it; None for the link's.
 
         Raises:

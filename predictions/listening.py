@@ -44,7 +44,7 @@ class Listener:
             self._socket = socket.create_server((address.host, address.port), family=family)
         except OSError as error:
             raise SetupError(
-                f"{address.host}:{address.port} cannot be listened on ({error.strerror}); name a free port of this machine"
+                f"{address.host}:{address.port} cannot be listened on ({error.strerror}); name a free port"
             ) from None
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._take, daemon=True).start()

@@ -123,7 +123,7 @@ class OnlineServer(Server):
                 self.counts["examples"] += ask.rows
                 self.after_query(ask)
 
-    def after_query(self, ask: Ask) -> None:  # noqa: B027
+    def after_query(self, ask: Ask) -> None:
         """Called when a query was answered and its client has heard."""
 
     def answer(
@@ -143,7 +143,7 @@ class OnlineServer(Server):
         try:
             message = next(steps)
             while True:
-                message = steps.send(lane.exchange(message, query, step))
+                message = steps.send(bytes(lane.exchange(message, query, step)))
                 step += 1
         except StopIteration as stop:
             told: MaskedAnswer = stop.value

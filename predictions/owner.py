@@ -6,7 +6,7 @@ sharing. Refuses to know: torch models (`conversion` gives a program and integer
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,77 +16,75 @@ from numpy.typing import NDArray
 from arithmetic.errors import ConfigError
 from predictions import reference
 from predictions.canaries import Canaries, sharp
-from predictions.credentials import FIRST, HELPER, SECOND, Credentials
+from predictions.credentials import SERVERS, Credentials
 from predictions.errors import FrameRejected
 from predictions.frames import Kind
 from predictions.limits import Limits
 from predictions.link import PATIENCE, Address, Link
 from predictions.messages import IDENTIFIER_BYTES
 from predictions.model_shares import split
-from predictions.program import Program
+from predictions.program import Answer, Program
+from predictions.rehearsal import rehearse
 from predictions.sharing import Part, Sharing
 from predictions.values import to_integers
 from predictions.weights import Weights
 
 CANARIES: Final = 64
-_TRIES: Final = 32
+_CANDIDATES: Final = 4
+# Honest answers scatter: four times the largest error of hundreds of rehearsed logits is beyond any of them.
+_MARGIN: Final = 4
 _MOST_STATUS: Final = 1 << 16
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A sharing before it is handed out: each server's part, by party."""
+    """A sharing before it is handed out.
+
+    Args:
+        sharing: what is public of it.
+        parts: each server's, by party.
+        canaries: for clients.
+        error: most units of the last place that a rehearsal's logits were off plain fixed point.
+    """
 
     sharing: Sharing
     parts: dict[str, Part] = field(repr=False)
+    canaries: Canaries
+    error: int
 
 
-def cut(program: Program, weights: Sequence[Weights], limits: Limits) -> Prepared:
-    """Cut a model into the parts of one new sharing.
+def prepare_sharing(
+    program: Program,
+    weights: tuple[Weights, ...],
+    limits: Limits,
+    samples: NDArray[Any] | None = None,
+    canaries: int = CANARIES,
+) -> Prepared:
+    """Cut a model into the parts of one new sharing, rehearse it, and make canaries; nothing leaves.
 
     Args:
         program: of `conversion.convert`.
         weights: of the same.
         limits: what clients may ask.
-    """
-    sharing = Sharing(os.urandom(IDENTIFIER_BYTES), program, limits)
-    parts = zip((HELPER, FIRST, SECOND), split(program, weights, os.urandom), strict=True)
-    return Prepared(sharing, {party: Part(sharing, part.to_bytes()) for party, part in parts})
-
-
-def make_canaries(
-    program: Program,
-    weights: tuple[Weights, ...],
-    tolerance: int,
-    samples: NDArray[Any] | None = None,
-    number: int = CANARIES,
-) -> Canaries:
-    """Secret inputs with their exact answers, of labels that honest rounding cannot change.
-
-    Args:
-        program: of the model; `weights`: of the model.
-        tolerance: units of the last place that an honest logit may be off.
-        samples: examples like those that will be asked (rows, *shape); canaries are random mixtures of them, or of
+        samples: examples like those that will be asked (rows, *shape); canaries are random mixtures of them, or
             noise where there are none.
-        number: how many.
+        canaries: how many are made.
 
     Raises:
-        ConfigError: the model's labels are all too close for any rounding to leave them.
+        ConfigError: labels are all too close for rounding to leave them, so nothing could be checked.
     """
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    missing = number
-    for _ in range(_TRIES):
-        inputs = to_integers(program, _plausible(program, samples, number))
-        logits = reference.evaluate(program, weights, inputs)
-        keep = np.flatnonzero(sharp(logits, tolerance))[:missing]
-        found.append((inputs[keep], logits[keep]))
-        missing -= len(keep)
-        if not missing:
-            break
-    if missing == number:
-        raise ConfigError("no canary has a label that rounding leaves alone; is this a trained model?")
-    inputs, logits = (np.concatenate(one) for one in zip(*found, strict=True))
-    return Canaries(inputs, logits, tolerance)
+    models = split(program, weights, os.urandom)
+    sharing = Sharing(os.urandom(IDENTIFIER_BYTES), program, limits)
+    contents = [models[0].to_bytes(), models[1].to_bytes(), models[2].to_bytes()]
+    parts = {party: Part(sharing, one) for party, one in zip(SERVERS, contents, strict=True)}
+    inputs = to_integers(program, _plausible(program, samples, _CANDIDATES * canaries))
+    logits = reference.evaluate(program, weights, inputs)
+    error = int(np.abs(rehearse(program, models, inputs[:canaries], Answer.LOGITS) - logits[:canaries]).max())
+    tolerance = _MARGIN * (error + 1)
+    chosen = np.flatnonzero(sharp(logits, tolerance))[:canaries]
+    if not len(chosen):
+        raise ConfigError("no example has a label that rounding leaves alone; train the model first")
+    return Prepared(sharing, parts, Canaries(inputs[chosen], logits[chosen], tolerance), error)
 
 
 class Owner:
@@ -116,7 +114,7 @@ class Owner:
                 links[party] = self._connect(party)
             for party, part in prepared.parts.items():
                 link = links[party]
-                link.send(Kind.OFFER, part.sharing.to_json())
+                link.send(Kind.OFFER, part.sharing.to_bytes())
                 link.receive({Kind.DONE: (0, 0)})
                 link.send(Kind.SHARE, part.content)
                 link.receive({Kind.DONE: (0, 0)})
@@ -166,4 +164,4 @@ def _plausible(program: Program, samples: NDArray[Any] | None, number: int) -> N
     one, other = (samples[generator.integers(len(samples), size=number)] for _ in range(2))
     side = generator.uniform(0, 1, (number, *[1] * (len(shape) - 1)))
     mixture = 0.95 * (side * one + (1 - side) * other) + 0.05 * noise
-    return np.clip(mixture, program.low, program.high)
+    return np.asarray(np.clip(mixture, program.low, program.high), dtype=np.float64)

@@ -51,6 +51,8 @@ class Pool:
         """Pop a lot, and the bytes of its corrections at the second server; waits until it is there.
 
         Args:
+            epoch: in which it was ordered.
+            number: of the lot.
             patience: seconds.
 
         Raises:

@@ -1,7 +1,8 @@
 """Cryptographic primitives of private predictions; the only importer of crypto libraries in this package.
 
 Decides: HKDF-SHA256 (RFC 5869) with one labelled form, AES-256-CTR as the stream of masks, SHA-256 as the digest of
-what was opened, GMAC (NIST SP 800-38D) as the tag of a frame. Refuses to know: who holds which seed and what a mask hides.
+what was opened, GMAC (NIST SP 800-38D) as the tag of a frame. Refuses to know: who holds which seed and what a
+mask hides.
 
 Bulk work runs in OpenSSL. Entropy is a callable of the signature of `os.urandom`, its only value outside tests.
 """

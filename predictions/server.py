@@ -117,7 +117,7 @@ class Server(ABC):
         while True:
             frame = link.receive(asked, patience=FOREVER)
             if frame.kind is Kind.OFFER:
-                self._take_part(link, Sharing.from_json(frame.payload))
+                self._take_part(link, Sharing.from_bytes(frame.payload))
                 link.send(Kind.DONE)
             elif frame.kind is Kind.STATUS:
                 link.send(Kind.DONE, json.dumps(dict(sorted(self.counts.items()))).encode())

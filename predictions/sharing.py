@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 
 from arithmetic.errors import ChorusError
+from predictions import model_file
 from predictions.errors import FrameRejected
 from predictions.limits import Limits
 from predictions.messages import IDENTIFIER_BYTES
-from predictions.model_file import program_from_json, program_to_json
 from predictions.program import Program
 
 MOST_OFFER: Final = 1 << 20
@@ -50,29 +50,28 @@ class Sharing:
         """For people."""
         return self.identifier.hex()[:8]
 
-    def to_json(self) -> bytes:
-        """As text, one line."""
+    def to_bytes(self) -> bytes:
+        """Two lines of JSON: the sharing's own, and the program."""
         said = {"sharing": self.identifier.hex(), "limits": self.limits.to_json()}
-        return json.dumps({**said, "program": program_to_json(self.program)}).encode()
+        return json.dumps(said).encode() + b"\n" + model_file.to_bytes(self.program)
 
     @classmethod
-    def from_json(cls, data: bytes | memoryview) -> Self:
-        """From text.
+    def from_bytes(cls, data: bytes | memoryview) -> Self:
+        """From two lines.
 
         Raises:
-            FrameRejected: it is none.
+            FrameRejected, ModelRejected: they are none.
         """
+        head, _, program = bytes(data).partition(b"\n")
         try:
-            found = json.loads(bytes(data))
+            found = json.loads(head)
             identifier = bytes.fromhex(found["sharing"])
-            limits, program = Limits.from_json(found["limits"]), program_from_json(found["program"])
+            limits = Limits.from_json(found["limits"])
         except (ValueError, KeyError, TypeError, RecursionError, ChorusError):
             identifier = b""
         if len(identifier) != IDENTIFIER_BYTES:
-            raise FrameRejected(
-                "a sharing cannot be read; share the model anew with one version on all machines"
-            )
-        return cls(identifier, program, limits)
+            raise FrameRejected("a sharing cannot be read; share the model anew with one version everywhere")
+        return cls(identifier, model_file.from_bytes(program), limits)
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,14 @@ class Part:
 
     def to_bytes(self) -> bytes:
         """As a file's content."""
-        return self.sharing.to_json() + b"\n" + self.content
+        return self.sharing.to_bytes() + b"\n" + self.content
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """From a file's content.
 
         Raises:
-            FrameRejected: it is none.
+            FrameRejected, ModelRejected: it is none.
         """
-        head, _, content = data.partition(b"\n")
-        return cls(Sharing.from_json(head), content)
+        lines = data.split(b"\n", 2)
+        return cls(Sharing.from_bytes(b"\n".join(lines[:2])), b"".join(lines[2:]))

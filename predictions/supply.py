@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Final
 
 from arithmetic.errors import ChorusError
-from predictions.credentials import HELPER
 from predictions.errors import LinkFailed
 from predictions.frames import Kind
 from predictions.link import FOREVER, Link
@@ -107,8 +106,8 @@ class Supply:
 
     def _lot(self, link: Link, order: Order) -> Lot:
         seed = bytes(link.receive({Kind.LOT: (_SEED_BYTES, _SEED_BYTES)}).payload)
-        corrections: bytes | memoryview = b""
+        corrections = b""
         if self._most_bytes:
             size = min(order.size, self._most_bytes)
-            corrections = link.receive({Kind.LOT: (size, size)}).payload
+            corrections = bytes(link.receive({Kind.LOT: (size, size)}).payload)
         return Lot(order.rows, seed, corrections)
