@@ -53,18 +53,17 @@ def wires(program: Program, weights: tuple[Weights, ...], inputs: Integers) -> d
     """
     found = {0: torch.from_numpy(np.ascontiguousarray(inputs))}
     for operation in program.operations:
-        wire = program.wires[operation.target]
-        value = _result(operation, weights, found, wire)
-        found[operation.target] = _checked(value, wire)
+        value = _result(program, operation, weights, found)
+        found[operation.target] = _checked(value, program.wires[operation.target])
     return {number: value.numpy() for number, value in found.items()}
 
 
 def _result(
-    operation: Operation, weights: tuple[Weights, ...], found: dict[int, Tensor], wire: Wire
+    program: Program, operation: Operation, weights: tuple[Weights, ...], found: dict[int, Tensor]
 ) -> Tensor:
     if isinstance(operation, steps.Add):
         return found[operation.left] + found[operation.right]
-    source = found[operation.source]
+    source, wire = found[operation.source], program.wires[operation.target]
     match operation:
         case steps.Linear():
             held = weights[operation.weights]
@@ -82,7 +81,7 @@ def _result(
         case steps.SumPool(_, _, kernel, stride, padding):
             return _windows(source, kernel, stride, padding, (1, 1), 0).sum(2)
         case steps.LayerNorm():
-            return _normalised(source, operation, wire.scale)
+            return _normalised(source, operation, program.wires[operation.source].scale, wire.scale)
         case _:  # Lift, Reduce, Reshape: the same numbers
             return source.reshape(len(source), *wire.shape)
 
@@ -133,8 +132,12 @@ def _windows(
     return torch.stack(taps, 2)
 
 
-def _normalised(source: Tensor, operation: steps.LayerNorm, scale: float) -> Tensor:
-    raise NotImplementedError
+def _normalised(source: Tensor, operation: steps.LayerNorm, given: float, scale: float) -> Tensor:
+    """In float64, rounded down; `given` is the scale of the source, `scale` that of the target."""
+    values = source.double() / given
+    axes = tuple(range(1, values.ndim))
+    deviation = torch.sqrt(values.square().mean(axes, keepdim=True) + operation.epsilon)
+    return torch.floor(values / deviation * scale).to(torch.int64)
 
 
 def _checked(value: Tensor, wire: Wire) -> Tensor:

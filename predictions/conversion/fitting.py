@@ -14,9 +14,10 @@ import torch
 from predictions import program as steps
 from predictions.conversion.draft import Draft, Matrix
 from predictions.conversion.intervals import Interval, carried, product
-from predictions.conversion.rings import Fit, fit, headroom
+from predictions.conversion.rings import Fit, fit
 from predictions.errors import PredictionRange
 from predictions.program import Program, Wire
+from predictions.validity import headroom, sources
 from predictions.weights import Weights
 
 TRUNCATION: Final = (-2, 3)  # a truncated product is off by so many units at most, floor included
@@ -74,17 +75,13 @@ def _amounts(draft: Draft, multiples: list[int], low: float, high: float) -> lis
             scaled = Matrix(layer.matrix / multiples[operation.source], layer.bias)
             interval = product(operation, found[operation.source], scaled)
         else:
-            interval = carried(
-                operation, _sources(operation, found), draft.places[operation.target].shape, 1.0
-            )
+            interval = carried(operation, _read(operation, found), draft.places[operation.target].shape, 1.0)
         found[operation.target] = interval
     return [found[wire] for wire in range(len(draft.places))]
 
 
-def _sources(operation: steps.Operation, found: dict[int, Interval]) -> tuple[Interval, ...]:
-    if isinstance(operation, steps.Add):
-        return found[operation.left], found[operation.right]
-    return (found[operation.source],)
+def _read(operation: steps.Operation, found: dict[int, Interval]) -> tuple[Interval, ...]:
+    return tuple(found[source] for source in sources(operation))
 
 
 @dataclass(frozen=True)
@@ -113,9 +110,10 @@ class _Integers:
 
     def fits(self) -> bool:
         """Whether every wire keeps the headroom that its readers need."""
+        needs = headroom(self._draft.operations, len(self._draft.places))
         return all(
             self._found[wire].largest < (_MOST_WIDE if bits == steps.WIDE else 2.0 ** (bits - needed))
-            for wire, (bits, needed) in enumerate(zip(self._rings.bits, headroom(self._draft), strict=True))
+            for wire, (bits, needed) in enumerate(zip(self._rings.bits, needs, strict=True))
         )
 
     def amounts(self) -> list[float]:
@@ -133,7 +131,7 @@ class _Integers:
     def _step(self, operation: steps.Operation) -> steps.Operation:
         if not isinstance(operation, steps.Linear | steps.Convolution):
             shape, unit = self._draft.places[operation.target].shape, self._unit(operation.target)
-            self._found[operation.target] = carried(operation, _sources(operation, self._found), shape, unit)
+            self._found[operation.target] = carried(operation, _read(operation, self._found), shape, unit)
             return operation
         rounded = self._rounded(operation)
         self._weights.append(rounded.weights)

@@ -12,11 +12,11 @@ from typing import Final
 from predictions import program as steps
 from predictions.conversion.draft import Draft
 from predictions.errors import PredictionRange
+from predictions.validity import SMALL_RINGS, headroom
 
 MOST_FRACTION_BITS: Final = 16
 GOOD_FRACTION_BITS: Final = 14  # down to here bits are given up for a smaller, faster ring
 LEAST_FRACTION_BITS: Final = 10  # and down to here for a ring of 40 bits at all
-RINGS: Final = range(8, 41, 4)
 
 Demand = tuple[float, int]  # of a wire: the largest amount and its headroom
 
@@ -31,19 +31,6 @@ class Fit:
     fraction: tuple[int, ...]
 
 
-def headroom(draft: Draft) -> list[int]:
-    """Of each wire h, where |integer| < 2^(bits - h) is what its readers need (`predictions.program`)."""
-    needed = [1] * len(draft.places)
-    for operation in draft.operations:
-        match operation:
-            case steps.Lift(source) | steps.LayerNorm(source):
-                needed[source] = 2
-            case steps.MaxPool(source, target):
-                needed[source] = needed[target] = 2
-    needed[draft.operations[-1].target] = 2  # the largest logit is found by differences
-    return needed
-
-
 def fit(draft: Draft, amounts: list[float]) -> Fit:
     """Rings and fraction bits for proven bounds.
 
@@ -54,7 +41,7 @@ def fit(draft: Draft, amounts: list[float]) -> Fit:
     Raises:
         PredictionRange: a layer needs more than 40 bits at the least precision.
     """
-    needs, small = headroom(draft), [place.small for place in draft.places]
+    needs, small = headroom(draft.operations, len(draft.places)), [place.small for place in draft.places]
     bits, fraction = [steps.WIDE] * len(small), [0] * len(small)
     rings = [ring for ring in _groups(len(small), _same_ring(draft)) if small[ring[0]]]
     for group in _groups(len(small), _same_scale(draft)):
@@ -74,16 +61,16 @@ def fit(draft: Draft, amounts: list[float]) -> Fit:
 def _fraction_bits(rings: list[list[Demand]]) -> int | None:
     """The most fraction bits among those of the smallest rings; fewer only where nothing else fits."""
     good = range(MOST_FRACTION_BITS, GOOD_FRACTION_BITS - 1, -1)
-    fitting = [bits for bits in good if all(_ring(ring, bits) <= RINGS[-1] for ring in rings)]
+    fitting = [bits for bits in good if all(_ring(ring, bits) <= SMALL_RINGS[-1] for ring in rings)]
     if fitting:
         return min(fitting, key=lambda bits: sum(_ring(ring, bits) for ring in rings))  # the first of equals
     fewer = range(GOOD_FRACTION_BITS - 1, LEAST_FRACTION_BITS - 1, -1)
-    return next((bits for bits in fewer if all(_ring(ring, bits) <= RINGS[-1] for ring in rings)), None)
+    return next((bits for bits in fewer if all(_ring(ring, bits) <= SMALL_RINGS[-1] for ring in rings)), None)
 
 
 def _ring(demands: list[Demand], fraction: int) -> int:
     """The bits of the smallest ring that holds all, in steps of four; may be more than there are."""
-    needed = RINGS[0]
+    needed = SMALL_RINGS[0]
     for amount, headroom_bits in demands:
         integer = math.ceil(amount * 2.0**fraction * (1 + 2.0**-10)) + _SLACK_UNITS
         needed = max(needed, integer.bit_length() + headroom_bits)
@@ -129,6 +116,6 @@ def _refusal(draft: Draft, amounts: list[float], wires: list[int]) -> Prediction
     )
     return PredictionRange(
         f"layer {name!r} may reach {amounts[worst]:.3g} for some input of the declared range, which does not fit "
-        f"{RINGS[-1]} bits at {LEAST_FRACTION_BITS} fraction bits; declare a narrower range, train with "
+        f"{SMALL_RINGS[-1]} bits at {LEAST_FRACTION_BITS} fraction bits; declare a narrower range, train with "
         "weight decay, or put a LayerNorm before it"
     )

@@ -48,8 +48,11 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
     Raises:
         UnsupportedModel: control flow that depends on values, a layer outside the table, other inputs or outputs.
     """
+    tracer = fx.Tracer()
+    if tracer.is_leaf_module(module, ""):  # a layer by itself: fx would look into it
+        module = nn.Sequential(module)
     try:
-        traced = fx.GraphModule(module, fx.Tracer().trace(module))
+        traced = fx.GraphModule(module, tracer.trace(module))
     except Exception as error:
         raise UnsupportedModel(
             f"the forward of {type(module).__name__} cannot be traced ({_said(error)}); write it without control flow "
@@ -238,4 +241,5 @@ class _Reader:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first:.200}"
