@@ -10,7 +10,6 @@ import os
 import select
 import threading
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Final
 
 from predictions.credentials import FIRST, SECOND
@@ -38,7 +37,7 @@ class _Epoch:
     second: Link
     identifier: bytes = field(default_factory=lambda: os.urandom(IDENTIFIER_BYTES))
     orders: list[tuple[int, int, Order]] = field(default_factory=list)
-    arrivals: count[int] = field(default_factory=count)
+    arrived: int = 0
 
     def add(self, order: Order) -> None:
         """What a query waits for first, then the rest, then what is to be thrown away.
@@ -49,7 +48,8 @@ class _Epoch:
         if len(self.orders) >= _MOST_ORDERS or order.rows > MOST_ROWS:
             raise FrameRejected("more was ordered than can be; run one version on all machines")
         rank = 2 if not order.rows else 0 if order.urgent else 1
-        heapq.heappush(self.orders, (rank, next(self.arrivals), order))
+        self.arrived += 1
+        heapq.heappush(self.orders, (rank, self.arrived, order))
 
     def make(self) -> None:
         """Make the next lot, and deliver it."""
