@@ -16,6 +16,7 @@ import typer
 from app.config import FIELDS, RunConfig, allowed, defaults, parse_overrides
 from app.deployment import commands as deployment
 from app.launcher import Event, Request, launch
+from app.predictions.commands import predict
 from app.progress import Progress
 from app.resuming import continued
 from app.ring_keys import DEFAULTS, RING
@@ -24,6 +25,7 @@ from arithmetic.errors import ChorusError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 deployment.register(app)
+app.add_typer(predict, name="predict")
 
 
 @app.callback()

@@ -61,13 +61,17 @@ class PartyKit:
         """
         folder = folder.expanduser().absolute()
         if not (folder / SETTINGS).is_file():
-            raise ConfigError(f"{folder} is no kit of private predictions; make kits with predict share or kits")
+            raise ConfigError(
+                f"{folder} is no kit of private predictions; make kits with predict share or kits"
+            )
         try:
             found = tomllib.loads(files.read(folder / SETTINGS).decode())
             named = {str(party): address_of(str(text)) for party, text in found["servers"].items()}
             party, task = str(found["party"]), str(found.get("task", ""))
         except (ValueError, KeyError, AttributeError):
-            raise ConfigError(f"{folder / SETTINGS} is no settings file of a kit; take the kit anew") from None
+            raise ConfigError(
+                f"{folder / SETTINGS} is no settings file of a kit; take the kit anew"
+            ) from None
         if sorted(named) != sorted(SERVERS):
             raise ConfigError(f"{folder / SETTINGS} does not name the three servers; take the kit anew")
         files.read_secret(folder / _KEY)
@@ -196,5 +200,3 @@ def _make(folder: Path, party: str, plan: Plan, ca: Pair, now: datetime) -> None
 def _settings(party: str, servers: dict[str, Address], task: str) -> str:
     named = {name: joined(address.host, address.port) for name, address in servers.items()}
     return tomli_w.dumps({"party": party, "task": task, "servers": named})
-
-
