@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from arithmetic.errors import ParameterError
+from arithmetic.residues import to_signed
 from predictions.errors import AnswerRejected, FrameRejected
 from predictions.primitives import DIGEST_BYTES, derive_key, same
 from predictions.program import Answer, Program
-from predictions.ring import WIDE, Words, pack, packed_bytes, reduced, signed, unpack, volume
+from predictions.ring import WIDE, Words, pack, packed_bytes, reduced, unpack, volume
 from predictions.seeds import INPUT, input_masks
 from predictions.steps.choosing import NUMBER_BITS
 from predictions.steps.counting import COUNT_BITS
@@ -127,7 +128,7 @@ def unmask(
     shares = unpack(first.share, bits) + unpack(second.share, bits)
     if answer is Answer.COUNT:
         return reduced(shares, bits).astype(np.int64)
-    values = signed(reduced(unpack(first.masked, bits) - shares, bits), bits)
+    values = to_signed(reduced(unpack(first.masked, bits) - shares, bits), bits)
     return values.reshape(count // rows, rows).T.copy() if answer is Answer.LOGITS else values
 
 

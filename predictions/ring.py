@@ -32,12 +32,6 @@ def reduced(words: Words, bits: int) -> Words:
     return narrow if bits == kind.itemsize * _BYTE else narrow & kind.type((1 << bits) - 1)
 
 
-def signed(words: Words, bits: int) -> npt.NDArray[np.int64]:
-    """The integers of least magnitude that have these residues mod 2^bits."""
-    shift = np.uint64(WIDE - bits)
-    return (words.astype(np.uint64) << shift).view(np.int64) >> np.int64(shift)
-
-
 def packed_bytes(count: int, bits: int) -> int:
     """Length of `pack` of `count` residues."""
     return count * -(-bits // _BYTE)
