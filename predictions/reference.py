@@ -18,7 +18,7 @@ from predictions.errors import PredictionRange
 from predictions.program import Operation, Program, Wire
 from predictions.weights import Weights
 
-_CHUNK: Final = 2**24  # values of one unfolded layer at a time: 128 MiB
+_CHUNK: Final = 2**22  # values of one unfolded layer at a time: 32 MiB
 
 Integers = NDArray[np.int64]
 
@@ -77,9 +77,9 @@ def _result(
             return source.clamp(min=0)
         case steps.MaxPool(_, _, kernel, stride, padding, dilation):
             windows = _windows(source, kernel, stride, padding, dilation, torch.iinfo(torch.int64).min)
-            return windows.amax(2)
+            return _rows_first(windows.amax(1))
         case steps.SumPool(_, _, kernel, stride, padding):
-            return _windows(source, kernel, stride, padding, (1, 1), 0).sum(2)
+            return _rows_first(_windows(source, kernel, stride, padding, (1, 1), 0).sum(1))
         case steps.LayerNorm():
             return _normalised(source, operation, program.wires[operation.source].scale, wire.scale)
         case _:  # Lift, Reduce, Reshape: the same numbers
@@ -96,15 +96,16 @@ def _in_chunks(operation: steps.Convolution, held: Weights, source: Tensor, wire
 
 def _convolved(operation: steps.Convolution, held: Weights, source: Tensor) -> Tensor:
     """Windows to columns, one product a group, with the rows of the batch in the long axis."""
-    windows = _windows(source, operation.kernel, operation.stride, operation.padding, operation.dilation, 0)
-    rows, channels, places, below, across = windows.shape
-    columns = windows.permute(1, 2, 0, 3, 4).reshape(
-        operation.groups, channels // operation.groups * places, rows * below * across
-    )
+    columns = _windows(source, operation.kernel, operation.stride, operation.padding, operation.dilation, 0)
+    columns = columns.reshape(operation.groups, held.matrix.shape[1], -1)
     matrix = torch.from_numpy(held.matrix).reshape(operation.groups, -1, held.matrix.shape[1])
     product = torch.stack([one @ other for one, other in zip(matrix, columns, strict=True)])
-    shifted = (product.reshape(len(held.bias), -1) + torch.from_numpy(held.bias)[:, None]) >> operation.shift
-    return shifted.reshape(-1, rows, below * across).transpose(0, 1)
+    shifted = product.reshape(len(held.bias), -1) + torch.from_numpy(held.bias)[:, None] >> operation.shift
+    return _rows_first(shifted.reshape(len(held.bias), -1, len(source)))
+
+
+def _rows_first(values: Tensor) -> Tensor:
+    return values.movedim(-1, 0).contiguous()
 
 
 def _windows(
@@ -115,12 +116,12 @@ def _windows(
     dilation: tuple[int, int],
     outside: int,
 ) -> Tensor:
-    """(rows, channels, places of the kernel, output height, output width); a copy."""
+    """(channels, places of the kernel, output height, output width, rows): rows last, so that copies are runs."""
     rows, channels, height, width = source.shape
-    padded = source.new_full((rows, channels, height + 2 * padding[0], width + 2 * padding[1]), outside)
-    padded[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width] = source
+    padded = source.new_full((channels, height + 2 * padding[0], width + 2 * padding[1], rows), outside)
+    padded[:, padding[0] : padding[0] + height, padding[1] : padding[1] + width] = source.movedim(0, -1)
     below, across = (
-        (padded.shape[2 + axis] - dilation[axis] * (kernel[axis] - 1) - 1) // stride[axis] + 1
+        (padded.shape[1 + axis] - dilation[axis] * (kernel[axis] - 1) - 1) // stride[axis] + 1
         for axis in (0, 1)
     )
     taps = []
@@ -128,8 +129,8 @@ def _windows(
         for wide in range(kernel[1]):
             top, left = high * dilation[0], wide * dilation[1]
             lines = slice(top, top + stride[0] * (below - 1) + 1, stride[0])
-            taps.append(padded[:, :, lines, left : left + stride[1] * (across - 1) + 1 : stride[1]])
-    return torch.stack(taps, 2)
+            taps.append(padded[:, lines, left : left + stride[1] * (across - 1) + 1 : stride[1]])
+    return torch.stack(taps, 1)
 
 
 def _normalised(source: Tensor, operation: steps.LayerNorm, given: float, scale: float) -> Tensor:

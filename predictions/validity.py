@@ -50,6 +50,15 @@ def headroom(operations: Sequence[Operation], wires: int) -> list[int]:
     return needed
 
 
+def most_normalised(shape: tuple[int, ...]) -> float:
+    """Below what integers under a LayerNorm stay: twice the sum of their squares is below 2^63.
+
+    Args:
+        shape: of one example.
+    """
+    return math.sqrt(2.0**62 / math.prod(shape))
+
+
 def matrix_shape(program: Program, operation: steps.Linear | steps.Convolution) -> tuple[int, int]:
     """The shape (outputs, fan in) of the matrix that a linear step needs.
 
@@ -144,6 +153,8 @@ def _rules(program: Program, operation: Operation) -> Iterator[tuple[str, bool]]
             yield "a ring that is not small", first.bits != WIDE
     if isinstance(operation, steps.Add | steps.MaxPool | steps.SumPool | steps.Reshape):
         yield "several rings", all(wire.bits == gives.bits for wire in given)
+    if isinstance(operation, steps.LayerNorm):
+        yield "squares that may overflow", first.bound * first.scale < most_normalised(first.shape)
     if not isinstance(operation, steps.Linear | steps.Convolution | steps.LayerNorm | steps.SumPool):
         yield "several scales", all(wire.scale == gives.scale for wire in given)
     yield from _shape_rules(operation, [wire.shape for wire in given], gives.shape)

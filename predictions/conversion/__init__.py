@@ -8,25 +8,21 @@ import math
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from arithmetic.errors import ParameterError
-from predictions import reference
+from predictions.conversion.calibration import Calibration, calibrate
 from predictions.conversion.draft import draft
 from predictions.conversion.fitting import fitted
 from predictions.conversion.folding import fold
 from predictions.conversion.layers import SUPPORTED, Supported
 from predictions.conversion.tracing import evaluation_copy, trace
-from predictions.errors import UnsupportedModel
 from predictions.program import Program
-from predictions.values import to_integers, to_logits
 from predictions.weights import Weights
 
-__all__ = ["SUPPORTED", "Supported", "convert"]
+__all__ = ["SUPPORTED", "Calibration", "Supported", "calibrate", "convert"]
 
-MOST_ERROR: Final = 0.02  # of a logit, or of the largest logit where that is above one
 _TRIALS: Final = 5  # rows of the trial; not the number that tells shapes
 
 
@@ -48,9 +44,9 @@ def convert(
 
     Raises:
         ParameterError: a range or shape that is none.
-        UnsupportedModel: a layer that cannot be converted, by its name.
-        PredictionRange: no bound can be proven within 40 bits, a calibration example is outside the declared range, or
-            fixed point is further from the model than `MOST_ERROR`.
+        UnsupportedModel: a layer that cannot be converted, by its name; or a model that fixed point, or tracing, does
+            not reproduce.
+        PredictionRange: no bound can be proven within 40 bits, or a calibration example is outside the range.
     """
     if not (math.isfinite(low) and math.isfinite(high) and low < high and max(-low, high) <= 2.0**24):
         raise ParameterError(
@@ -63,32 +59,7 @@ def convert(
     fold(graph)
     program, weights = fitted(draft(graph), low, high)
     generator = np.random.default_rng(0)
-    compare(module, program, weights, generator.uniform(low, high, (_TRIALS, *input_shape)))
+    calibrate(module, program, weights, generator.uniform(low, high, (_TRIALS, *input_shape)))
     if calibration is not None:
-        compare(module, program, weights, calibration)
+        calibrate(module, program, weights, calibration)
     return program, weights
-
-
-def compare(module: nn.Module, program: Program, weights: tuple[Weights, ...], inputs: NDArray[Any]) -> float:
-    """The largest error of a logit in plain fixed point against the model itself.
-
-    Args:
-        module: the model.
-        program: as converted.
-        weights: as converted.
-        inputs: examples (rows, *shape).
-
-    Raises:
-        PredictionRange: inputs outside the range, or an error above `MOST_ERROR`.
-        UnsupportedModel: an error so large that the model does something that tracing cannot see.
-    """
-    ours = to_logits(program, reference.evaluate(program, weights, to_integers(program, inputs)))
-    with torch.no_grad():
-        theirs = evaluation_copy(module)(torch.from_numpy(np.asarray(inputs, np.float64))).numpy()
-    error, size = float(np.abs(ours - theirs).max()), max(1.0, float(np.abs(theirs).max()))
-    if not error <= MOST_ERROR * size:
-        raise UnsupportedModel(
-            f"in fixed point the model is off by {error:.3g} of {size:.3g}; it is too sensitive to rounding, or its "
-            "forward does what tracing cannot see (hooks, values overwritten in place)"
-        )
-    return error

@@ -14,7 +14,7 @@ import torch
 from predictions import program as steps
 from predictions.conversion.draft import Draft, Matrix
 from predictions.conversion.intervals import Interval, carried, product
-from predictions.conversion.rings import Fit, fit
+from predictions.conversion.rings import Fit, fit, limits_of
 from predictions.errors import PredictionRange
 from predictions.program import Program, Wire
 from predictions.validity import headroom, sources
@@ -110,10 +110,11 @@ class _Integers:
 
     def fits(self) -> bool:
         """Whether every wire keeps the headroom that its readers need."""
-        needs = headroom(self._draft.operations, len(self._draft.places))
+        needs, limits = headroom(self._draft.operations, len(self._draft.places)), limits_of(self._draft)
         return all(
-            self._found[wire].largest < (_MOST_WIDE if bits == steps.WIDE else 2.0 ** (bits - needed))
-            for wire, (bits, needed) in enumerate(zip(self._rings.bits, needs, strict=True))
+            self._found[wire].largest
+            < min(limits[wire], _MOST_WIDE if bits == steps.WIDE else 2.0 ** (bits - needs[wire]))
+            for wire, bits in enumerate(self._rings.bits)
         )
 
     def amounts(self) -> list[float]:

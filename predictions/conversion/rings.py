@@ -12,13 +12,15 @@ from typing import Final
 from predictions import program as steps
 from predictions.conversion.draft import Draft
 from predictions.errors import PredictionRange
-from predictions.validity import SMALL_RINGS, headroom
+from predictions.validity import SMALL_RINGS, headroom, most_normalised
 
 MOST_FRACTION_BITS: Final = 16
 GOOD_FRACTION_BITS: Final = 14  # down to here bits are given up for a smaller, faster ring
 LEAST_FRACTION_BITS: Final = 10  # and down to here for a ring of 40 bits at all
 
-Demand = tuple[float, int]  # of a wire: the largest amount and its headroom
+Demand = tuple[
+    float, int, float
+]  # of a wire: the largest amount, its headroom, and below which its integers stay
 
 _SLACK_UNITS: Final = 8  # rounding of inputs, weights and truncation, before the integers are known
 
@@ -42,11 +44,12 @@ def fit(draft: Draft, amounts: list[float]) -> Fit:
         PredictionRange: a layer needs more than 40 bits at the least precision.
     """
     needs, small = headroom(draft.operations, len(draft.places)), [place.small for place in draft.places]
+    limits = limits_of(draft)
     bits, fraction = [steps.WIDE] * len(small), [0] * len(small)
     rings = [ring for ring in _groups(len(small), _same_ring(draft)) if small[ring[0]]]
     for group in _groups(len(small), _same_scale(draft)):
         within = [ring for ring in rings if ring[0] in group]
-        demands = [[(amounts[wire], needs[wire]) for wire in ring] for ring in within]
+        demands = [[(amounts[wire], needs[wire], limits[wire]) for wire in ring] for ring in within]
         chosen = _fraction_bits(demands)
         if chosen is None:
             raise _refusal(draft, amounts, [wire for ring in within for wire in ring])
@@ -71,10 +74,19 @@ def _fraction_bits(rings: list[list[Demand]]) -> int | None:
 def _ring(demands: list[Demand], fraction: int) -> int:
     """The bits of the smallest ring that holds all, in steps of four; may be more than there are."""
     needed = SMALL_RINGS[0]
-    for amount, headroom_bits in demands:
+    for amount, headroom_bits, limit in demands:
         integer = math.ceil(amount * 2.0**fraction * (1 + 2.0**-10)) + _SLACK_UNITS
-        needed = max(needed, integer.bit_length() + headroom_bits)
+        needed = max(needed, steps.WIDE if integer >= limit else integer.bit_length() + headroom_bits)
     return -(-needed // 4) * 4
+
+
+def limits_of(draft: Draft) -> list[float]:
+    """Of each wire below what its integers stay, whatever their ring: a LayerNorm sums their squares in 2^64."""
+    limits = [2.0**steps.WIDE] * len(draft.places)
+    for operation in draft.operations:
+        if isinstance(operation, steps.LayerNorm):
+            limits[operation.source] = most_normalised(draft.places[operation.source].shape)
+    return limits
 
 
 def _same_scale(draft: Draft) -> Iterable[tuple[int, int]]:
