@@ -30,21 +30,22 @@ class Canaries:
     Args:
         inputs: integers of wire 0, (number, *shape).
         logits: exact answers in plain fixed point, (number, classes).
-        tolerance: units of the last place that an honest answer may be off.
+        tolerance: units that an honest answer may be off, (number, classes), of `predictions.tolerance`.
     """
 
     inputs: Integers = field(repr=False)
     logits: Integers = field(repr=False)
-    tolerance: int
+    tolerance: Integers = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not len(self.inputs) or len(self.inputs) != len(self.logits):
-            raise ParameterError("canaries are inputs with an answer each, at least one")
+        if not len(self.inputs) == len(self.logits) > 0 or self.tolerance.shape != self.logits.shape:
+            raise ParameterError("canaries are inputs with an answer and its tolerance each, at least one")
 
     def to_bytes(self) -> bytes:
         """As a file."""
-        tolerance = np.array([self.tolerance], dtype=np.int64)
-        return safetensors.numpy.save({"inputs": self.inputs, "logits": self.logits, "tolerance": tolerance})
+        return safetensors.numpy.save(
+            {"inputs": self.inputs, "logits": self.logits, "tolerance": self.tolerance}
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -55,13 +56,12 @@ class Canaries:
         """
         try:
             found = safetensors.numpy.load(data)
-            inputs, logits = found["inputs"], found["logits"]
-            tolerance = int(found["tolerance"][0])
-        except (SafetensorError, KeyError, IndexError):
+            parts = [found[name] for name in ("inputs", "logits", "tolerance")]
+        except (SafetensorError, KeyError):
             raise ConfigError("the kit's canaries cannot be read; ask the owner for the kit anew") from None
-        if inputs.dtype != np.int64 or logits.dtype != np.int64 or logits.ndim != 2:
+        if any(part.dtype != np.int64 for part in parts) or parts[1].ndim != 2:
             raise ConfigError("the kit's canaries are none; ask the owner for the kit anew")
-        return cls(inputs, logits, tolerance)
+        return cls(*parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ def checked(answers: Integers, mixed: Mixed, canaries: Canaries, answer: Answer)
     """
     found, exact = answers[mixed.hidden], canaries.logits[mixed.drawn]
     if answer is Answer.LOGITS:
-        right = bool((np.abs(found - exact) <= canaries.tolerance).all())
+        right = bool((np.abs(found - exact) <= canaries.tolerance[mixed.drawn]).all())
     else:
         right = bool((found == exact.argmax(axis=1)).all())
     if not right:
@@ -126,10 +126,17 @@ def checked(answers: Integers, mixed: Mixed, canaries: Canaries, answer: Answer)
     return answers[mixed.own]
 
 
-def sharp(logits: Integers, tolerance: int) -> NDArray[np.bool_]:
-    """Which rows have a label that honest rounding cannot change: the best is ahead by more than both can move."""
-    ordered = np.sort(logits, axis=1)
-    return np.asarray(ordered[:, -1] - ordered[:, -2] > 2 * tolerance)
+def sharp(logits: Integers, tolerance: Integers) -> NDArray[np.bool_]:
+    """Which rows have a label that honest rounding cannot change.
+
+    Args:
+        logits: exact, (rows, classes).
+        tolerance: of each.
+    """
+    rows, best = np.arange(len(logits)), logits.argmax(axis=1)
+    others = logits + tolerance
+    others[rows, best] = np.iinfo(np.int64).min
+    return np.asarray(logits[rows, best] - tolerance[rows, best] > others.max(axis=1))
 
 
 def drawn_from(choices: int, number: int) -> Integers:

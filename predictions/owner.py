@@ -23,16 +23,14 @@ from predictions.limits import Limits
 from predictions.link import PATIENCE, Address, Link
 from predictions.messages import IDENTIFIER_BYTES
 from predictions.model_shares import split
-from predictions.program import Answer, Program
-from predictions.rehearsal import rehearse
+from predictions.program import Program
 from predictions.sharing import Part, Sharing
+from predictions.tolerance import tolerance
 from predictions.values import to_integers
 from predictions.weights import Weights
 
 CANARIES: Final = 64
 _CANDIDATES: Final = 4
-# Honest answers scatter: four times the largest error of hundreds of rehearsed logits is beyond any of them.
-_MARGIN: Final = 4
 _MOST_STATUS: Final = 1 << 16
 
 
@@ -44,13 +42,11 @@ class Prepared:
         sharing: what is public of it.
         parts: each server's, by party.
         canaries: for clients.
-        error: most units of the last place that a rehearsal's logits were off plain fixed point.
     """
 
     sharing: Sharing
     parts: dict[str, Part] = field(repr=False)
     canaries: Canaries
-    error: int
 
 
 def prepare_sharing(
@@ -60,7 +56,7 @@ def prepare_sharing(
     samples: NDArray[Any] | None = None,
     canaries: int = CANARIES,
 ) -> Prepared:
-    """Cut a model into the parts of one new sharing, rehearse it, and make canaries; nothing leaves.
+    """Cut a model into the parts of one new sharing, and make canaries; nothing leaves.
 
     Args:
         program: of `conversion.convert`.
@@ -79,12 +75,11 @@ def prepare_sharing(
     parts = {party: Part(sharing, one) for party, one in zip(SERVERS, contents, strict=True)}
     inputs = to_integers(program, _plausible(program, samples, _CANDIDATES * canaries))
     logits = reference.evaluate(program, weights, inputs)
-    error = int(np.abs(rehearse(program, models, inputs[:canaries], Answer.LOGITS) - logits[:canaries]).max())
-    tolerance = _MARGIN * (error + 1)
-    chosen = np.flatnonzero(sharp(logits, tolerance))[:canaries]
+    allowed = tolerance(program, weights, inputs)
+    chosen = np.flatnonzero(sharp(logits, allowed))[:canaries]
     if not len(chosen):
         raise ConfigError("no example has a label that rounding leaves alone; train the model first")
-    return Prepared(sharing, parts, Canaries(inputs[chosen], logits[chosen], tolerance), error)
+    return Prepared(sharing, parts, Canaries(inputs[chosen], logits[chosen], allowed[chosen]))
 
 
 class Owner:

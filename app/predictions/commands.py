@@ -278,7 +278,6 @@ def _account(shared: "Shared") -> dict[str, Any]:
         "classes": program.wires[program.operations[-1].target].shape[0],
         "operations": [type(one).__name__ for one in program.operations],
         "sent": shared.sent,
-        "error": shared.prepared.error / program.wires[program.operations[-1].target].scale,
         "clients": list(shared.clients),
         "answers": sorted(limits.answers),
     }
@@ -290,7 +289,6 @@ def _sharing_lines(shared: "Shared", root: Path) -> list[str]:
         f"sharing {told['sharing']}: input {'x'.join(map(str, told['input']))}, {told['classes']} classes",
         f"public: {', '.join(told['operations'])}; shapes, limits, who asks and when. Secret: weights, inputs, answers",
         "sent: " + ", ".join(f"{size:,} bytes to {party}" for party, size in told["sent"].items()),
-        f"rehearsed: logits were off plain fixed point by {told['error']:.6f} at most",
         f"clients: {', '.join(told['clients'])}, who may ask for {', '.join(told['answers'])}",
         f"next: chorus predict serve {root}",
         f"next: chorus predict query {root / 'clients' / told['clients'][0]} --index 0",
