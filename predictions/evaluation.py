@@ -1,7 +1,7 @@
 """Encrypted evaluation: how many of a secret labelled set a secret model gets right, and nothing else.
 
 Decides: that the set goes in batches of one size (rows that fill up the last count nothing), and that the count is
-checked: counts of canaries alone, with labels drawn right or wrong in secret, run among the batches of the real one.
+checked: counts of canaries alone, a secret half of which has a label, run among the batches of the real one.
 Servers cannot tell the counts apart; a server that lies in one batch is caught with probability one half or more, one
 that lies in every batch always, and a count of canaries that is off is a refusal. Refuses to know: what the set is.
 """
@@ -88,7 +88,7 @@ def count_right(
     rows = min(rows, len(inputs))
     batches = -(-len(inputs) // rows)
     real = _Count(*_filled(to_integers(program, inputs), labels, batches * rows), None)
-    counts = [real, *(_of_canaries(client.kit.canaries, classes, batches * rows) for _ in range(checks))]
+    counts = [real, *(_of_canaries(client.kit.canaries, batches * rows) for _ in range(checks))]
     for batch in range(batches):
         for place in drawn_from(len(counts), len(counts)):
             counts[place].ask(client, batch, rows)
@@ -109,11 +109,9 @@ def _filled(inputs: Integers, labels: Integers, length: int) -> tuple[Integers, 
     return np.concatenate([inputs, zeros]), np.concatenate([labels, np.full(missing, NO_LABEL)])
 
 
-def _of_canaries(canaries: Canaries, classes: int, length: int) -> _Count:
-    """Canaries, half of them under their right label, the rest under any wrong one."""
+def _of_canaries(canaries: Canaries, length: int) -> _Count:
+    """Canaries, about half under their label and half under none: what changes labels can only lower the count."""
     drawn = drawn_from(len(canaries.inputs), length)
-    right = canaries.logits[drawn].argmax(axis=1)
-    wrong = np.frombuffer(os.urandom(length), dtype=np.uint8) & 1
-    moved = 1 + np.frombuffer(os.urandom(8 * length), dtype=np.uint64) % np.uint64(classes - 1)
-    labels = (right + wrong * moved.astype(np.int64)) % classes
-    return _Count(canaries.inputs[drawn], labels.astype(np.int64), int((labels == right).sum()))
+    counts = np.frombuffer(os.urandom(length), dtype=np.uint8) & 1 == 1
+    labels = np.where(counts, canaries.logits[drawn].argmax(axis=1), NO_LABEL).astype(np.int64)
+    return _Count(canaries.inputs[drawn], labels, int(counts.sum()))

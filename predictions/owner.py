@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
-from arithmetic.errors import ConfigError
-from predictions import reference
-from predictions.canaries import Canaries, sharp
+from predictions.canaries import Canaries
+from predictions.canary_making import make_canaries
 from predictions.credentials import SERVERS, Credentials
 from predictions.errors import FrameRejected
 from predictions.frames import Kind
@@ -25,12 +23,9 @@ from predictions.messages import IDENTIFIER_BYTES
 from predictions.model_shares import split
 from predictions.program import Program
 from predictions.sharing import Part, Sharing
-from predictions.tolerance import tolerance
-from predictions.values import to_integers
 from predictions.weights import Weights
 
 CANARIES: Final = 64
-_CANDIDATES: Final = 4
 _MOST_STATUS: Final = 1 << 16
 
 
@@ -73,13 +68,7 @@ def prepare_sharing(
     sharing = Sharing(os.urandom(IDENTIFIER_BYTES), program, limits)
     contents = [models[0].to_bytes(), models[1].to_bytes(), models[2].to_bytes()]
     parts = {party: Part(sharing, one) for party, one in zip(SERVERS, contents, strict=True)}
-    inputs = to_integers(program, _plausible(program, samples, _CANDIDATES * canaries))
-    logits = reference.evaluate(program, weights, inputs)
-    allowed = tolerance(program, weights, inputs)
-    chosen = np.flatnonzero(sharp(logits, allowed))[:canaries]
-    if not len(chosen):
-        raise ConfigError("no example has a label that rounding leaves alone; train the model first")
-    return Prepared(sharing, parts, Canaries(inputs[chosen], logits[chosen], allowed[chosen]))
+    return Prepared(sharing, parts, make_canaries(program, weights, samples, canaries))
 
 
 class Owner:
@@ -147,16 +136,3 @@ class Owner:
 
     def _connect(self, party: str) -> Link:
         return Link.connect(self._servers[party], self._credentials, party, self._patience)
-
-
-def _plausible(program: Program, samples: NDArray[Any] | None, number: int) -> NDArray[np.float64]:
-    """Random inputs in range: each between two samples, a little blurred; or noise."""
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(os.urandom(16), "little")))
-    shape = (number, *program.wires[0].shape)
-    noise = generator.uniform(program.low, program.high, shape)
-    if samples is None:
-        return noise
-    one, other = (samples[generator.integers(len(samples), size=number)] for _ in range(2))
-    side = generator.uniform(0, 1, (number, *[1] * (len(shape) - 1)))
-    mixture = 0.95 * (side * one + (1 - side) * other) + 0.05 * noise
-    return np.asarray(np.clip(mixture, program.low, program.high), dtype=np.float64)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from app.deployment import certificates
-from predictions import owner
+from predictions import owner, reference
 from predictions.client import Client, Kit
 from predictions.conversion import convert
 from predictions.credentials import FIRST, HELPER, OWNER, SCHEME, SECOND, SERVERS, Credentials
@@ -22,9 +22,12 @@ from predictions.first_server import FirstServer, Work
 from predictions.helper_server import HelperServer
 from predictions.limits import Limits
 from predictions.link import Address
+from predictions.online_server import OnlineServer
 from predictions.program import Program
 from predictions.second_server import SecondServer
 from predictions.server import Place, Server
+from predictions.tolerance import tolerance
+from predictions.values import to_integers
 from predictions.weights import Weights
 
 CLIENTS = ("client/alice", "client/bob")
@@ -109,6 +112,15 @@ class Stage:
         self.servers[party].ending.set()
         self.threads[party].join(10)
 
+    def kill(self, party: str) -> None:
+        """End a server as a crash would: every link at once, nothing told to anybody."""
+        server = self.servers.pop(party)
+        server._listener.close()
+        if isinstance(server, OnlineServer) and server._supply is not None:
+            server._supply.close()
+        if isinstance(server, FirstServer):
+            server._lanes.close()
+
     def share(self) -> owner.Prepared:
         prepared = owner.prepare_sharing(*small_model(), self.limits)
         owner.Owner(self.addresses, credentials()[OWNER], PATIENCE).share(prepared)
@@ -135,3 +147,15 @@ def served(work: Work | None = None, limits: Limits | None = None) -> Iterator[S
     finally:
         for party in list(stage.servers):
             stage.stop(party)
+
+
+def exact_logits(rows: np.ndarray) -> np.ndarray:
+    """In plain fixed point, as integers."""
+    program, weights = small_model()
+    return reference.evaluate(program, weights, to_integers(program, rows))
+
+
+def allowed(rows: np.ndarray) -> np.ndarray:
+    """Units that honest logits may be off."""
+    program, weights = small_model()
+    return tolerance(program, weights, to_integers(program, rows))
