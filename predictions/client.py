@@ -5,6 +5,7 @@ meet. Refuses to know: where inputs come from and how answers are shown.
 """
 
 import os
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from predictions import canaries as hidden
 from predictions.asking import MaskedAnswer, mask_input, unmask
 from predictions.canaries import Canaries
 from predictions.credentials import FIRST, SECOND, Credentials
-from predictions.frames import QUERY_BYTES, Kind
+from predictions.frames import QUERY_BYTES, Expected, Kind
 from predictions.link import PATIENCE, Address, Link
 from predictions.messages import Ask
 from predictions.primitives import KEY_BYTES
@@ -156,15 +157,24 @@ class Client:
         links, query, program = self._connected(), os.urandom(QUERY_BYTES), self.kit.sharing.program
         for link in links:
             link.send(Kind.ASK, ask.to_bytes(), query)
-        seeds = [bytes(link.receive({Kind.MASK: (KEY_BYTES, KEY_BYTES)}, query).payload) for link in links]
+        seeds = self._from_both({Kind.MASK: (KEY_BYTES, KEY_BYTES)}, query)
         masked = mask_input(program, inputs, seeds[0], seeds[1], labels)
         for link in links:
             link.send(Kind.INPUT, masked, query)
         most = answer_bytes(program, ask) if ask.last else 0
-        told = [link.receive({Kind.ANSWER: (0, most)}, query).payload for link in links]
+        told = self._from_both({Kind.ANSWER: (0, most)}, query)
         if not ask.last:
             return []
-        return [MaskedAnswer.from_bytes(program, ask.rows, ask.answer, bytes(one)) for one in told]
+        return [MaskedAnswer.from_bytes(program, ask.rows, ask.answer, one) for one in told]
+
+    def _from_both(self, expected: Expected, query: bytes) -> list[bytes]:
+        """A frame of each server; what one fails with is heard while the other is still silent."""
+        found: dict[Link, bytes] = {}
+        while len(found) < len(self._links):
+            waiting = [link for link in self._links if link not in found]
+            ready = select.select(waiting, [], [], self._patience)[0] or waiting
+            found |= {link: bytes(link.receive(expected, query).payload) for link in ready}
+        return [found[link] for link in self._links]
 
     def _connected(self) -> tuple[Link, ...]:
         if self._links and not all(link.idle_and_open for link in self._links):

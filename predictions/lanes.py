@@ -14,7 +14,6 @@ from typing import Final
 from predictions.errors import FrameRejected, LinkFailed, QueryRefused
 from predictions.link import Link
 from predictions.messages import Ask, Begin
-from predictions.online import Lot
 
 MOST_LANES: Final = 16
 _LOOK: Final = 0.2  # seconds between looks whether the client is still there
@@ -73,7 +72,6 @@ class Meeting:
     """A query at the second server: the first has begun it, the client is to come for it."""
 
     begin: Begin
-    lot: Lot = field(repr=False)
     lane: Link
     taken: bool = False
     over: threading.Event = field(default_factory=threading.Event)

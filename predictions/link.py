@@ -261,8 +261,9 @@ class Link:
 
     def _end(self, patience: float | None) -> float:
         wanted = self._patience if patience is None else patience
-        if self._connection.gettimeout() != wanted and self._connection.fileno() >= 0:
-            self._connection.settimeout(wanted)
+        if self._connection.gettimeout() != wanted:
+            with suppress(OSError):  # closed meanwhile: the next read says so
+                self._connection.settimeout(wanted)
         return time.monotonic() + wanted
 
     def _fill(self, view: memoryview, end: float) -> None:

@@ -68,6 +68,16 @@ class Pool:
                 raise LinkFailed("the link to the helper broke, and all material with it; ask again")
             return self._pop(number)
 
+    def join(self, epoch: bytes, patience: float) -> None:
+        """Wait until an epoch has begun here that has begun elsewhere.
+
+        Raises:
+            LinkFailed: it does not.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.epoch == epoch, patience):
+                raise LinkFailed("the second server has no link to the helper; ask again when all are up")
+
     def burn(self, number: int) -> None:
         """Throw a lot away, if it is there."""
         with self._changed:

@@ -64,7 +64,10 @@ class SecondServer(OnlineServer):
         """Meet the first server's half, and do this server's in the client's thread, over the lane."""
         meeting = self._meetings.find(query, client, ask)
         try:
-            self.answer(client, query, ask, model, meeting.lot, meeting.lane, counts)
+            begin = meeting.begin
+            self._pool.join(begin.epoch, self._patience)
+            lot, _ = self._pool.take(begin.epoch, begin.number, self._patience)
+            self.answer(client, query, ask, model, lot, meeting.lane, counts)
         except ChorusError as error:
             meeting.lane.fail(error)
             meeting.lane.close()
@@ -86,8 +89,11 @@ class SecondServer(OnlineServer):
                     self.ending.set()
                 continue
             begin = Begin.from_bytes(frame.payload)
-            lot, _ = self._pool.take(begin.epoch, begin.number, self._patience)
-            self._meetings.offer(frame.query, Meeting(begin, lot, lane))
+            try:
+                self._meetings.offer(frame.query, Meeting(begin, lane))
+            except ChorusError:
+                self._pool.burn(begin.number)
+                raise
 
     def _connect_helper(self) -> Link:
         return Link.connect(self.place.peers[HELPER], self.place.credentials, HELPER, self._patience)
