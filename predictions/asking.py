@@ -14,7 +14,7 @@ from arithmetic.residues import to_signed
 from predictions.errors import AnswerRejected, FrameRejected
 from predictions.primitives import DIGEST_BYTES, derive_key, same
 from predictions.program import Answer, Program
-from predictions.ring import WIDE, Words, pack, packed_bytes, reduced, unpack, volume
+from predictions.ring import WIDE, Octets, Words, pack, packed_bytes, reduced, unpack, volume
 from predictions.seeds import INPUT, input_masks
 from predictions.steps.choosing import NUMBER_BITS
 from predictions.steps.counting import COUNT_BITS
@@ -41,7 +41,7 @@ class MaskedAnswer:
         return self.digest + self.share + self.masked
 
     @classmethod
-    def from_bytes(cls, program: Program, rows: int, answer: Answer, data: bytes) -> "MaskedAnswer":
+    def from_bytes(cls, program: Program, rows: int, answer: Answer, data: Octets) -> "MaskedAnswer":
         """The answer that `to_bytes` wrote.
 
         Raises:
@@ -54,8 +54,9 @@ class MaskedAnswer:
                 f"an answer has {DIGEST_BYTES + size + masked} bytes, not {len(data)}; "
                 "both sides must speak of the same program and batch"
             )
-        share = data[DIGEST_BYTES : DIGEST_BYTES + size]
-        return cls(data[DIGEST_BYTES + size :], share, data[:DIGEST_BYTES])
+        parts = bytes(data)
+        share = parts[DIGEST_BYTES : DIGEST_BYTES + size]
+        return cls(parts[DIGEST_BYTES + size :], share, parts[:DIGEST_BYTES])
 
 
 def sub_seed(seed: bytes) -> bytes:
@@ -91,14 +92,14 @@ def mask_input(
     answer = Answer.LOGITS if labels is None else Answer.COUNT
     one, two = (input_masks(program, len(inputs), answer, seed) for seed in (first, second))
     values = np.moveaxis(inputs, 0, -1).astype(np.int64).view(np.uint64)
-    masked = pack(values + one.values + two.values, WIDE)
+    masked = pack(values + one.values + two.values, WIDE).tobytes()
     if labels is None:
         return masked
     numbers = labels.astype(np.int64).view(np.uint64)
-    return masked + pack(reduced(numbers + one.labels + two.labels, NUMBER_BITS), NUMBER_BITS)
+    return masked + pack(reduced(numbers + one.labels + two.labels, NUMBER_BITS), NUMBER_BITS).tobytes()
 
 
-def parse_input(program: Program, rows: int, answer: Answer, masked: bytes) -> tuple[Words, Words]:
+def parse_input(program: Program, rows: int, answer: Answer, masked: Octets) -> tuple[Words, Words]:
     """Values and labels of `mask_input`, rows last.
 
     Raises:

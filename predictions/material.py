@@ -13,12 +13,21 @@ import numpy as np
 
 from predictions.errors import FrameRejected
 from predictions.primitives import Digest
-from predictions.ring import Planes, Words, pack, packed_bytes, reduced, unpack, volume, word
+from predictions.ring import (
+    Octets,
+    Planes,
+    Words,
+    aligned,
+    pack,
+    pack_into,
+    packed_bytes,
+    reduced,
+    unpack,
+    volume,
+)
 from predictions.stream import Stream
 
-_ALIGNMENT = 8
-
-Exchange = Generator[bytes, bytes, Planes]
+Exchange = Generator[bytes, Octets, Planes]
 
 
 @dataclass(frozen=True)
@@ -51,11 +60,12 @@ class Dealer:
 
     Args:
         first: the stream that the first online server will draw from, `second`: the second's.
+        size: bytes that the lot's corrections may take (`predictions.costs`).
     """
 
-    def __init__(self, first: Stream, second: Stream) -> None:
+    def __init__(self, first: Stream, second: Stream, size: int) -> None:
         self._first, self._second = first, second
-        self._corrections: list[bytes] = []
+        self._corrections, self._position = np.zeros(size, np.uint8), 0
 
     def words(self, shape: tuple[int, ...], bits: int) -> Masks:
         """What each online server draws for itself alone."""
@@ -68,21 +78,22 @@ class Dealer:
     def share_words(self, truth: Words, bits: int) -> Masks:
         """Share residues additively."""
         first = self._first.words(truth.shape, bits)
-        second = reduced(truth - first, bits)
-        self._correct(second)
+        second = reduced(truth - first, bits, in_place=True)
+        pack_into(self._next(packed_bytes(second.size, bits)), second.reshape(-1), bits)
         return Masks(first, second)
 
     def share_planes(self, truth: Planes) -> None:
         """Share bits mod 2."""
-        self._correct(truth ^ self._first.planes(truth.shape))
+        first = self._first.planes(truth.shape)
+        np.bitwise_xor(truth, first, out=self._next(first.nbytes).reshape(first.shape))
 
-    def corrections(self) -> bytes:
+    def corrections(self) -> memoryview:
         """Everything that the second server needs besides its seed."""
-        return b"".join(self._corrections)
+        return self._corrections[: self._position].data.toreadonly()
 
-    def _correct(self, share: Words | Planes) -> None:
-        self._corrections.append(share.tobytes())
-        self._corrections.append(bytes(-share.nbytes % _ALIGNMENT))
+    def _next(self, size: int) -> Planes:
+        start, self._position = self._position, self._position + aligned(size)
+        return self._corrections[start : start + size]
 
 
 class Hand:
@@ -94,7 +105,7 @@ class Hand:
         corrections: of the dealer, for the second server; empty for the first.
     """
 
-    def __init__(self, party: int, stream: Stream, corrections: bytes) -> None:
+    def __init__(self, party: int, stream: Stream, corrections: Octets) -> None:
         self.first = party == 1
         self._stream = stream
         self._corrections, self._position = corrections, 0
@@ -112,8 +123,7 @@ class Hand:
         """Its share of what the dealer shared next."""
         if self.first:
             return self._stream.words(shape, bits)
-        kind = word(bits)
-        return self._corrected(volume(shape) * kind.itemsize).view(kind).reshape(shape)
+        return unpack(self._corrected(packed_bytes(volume(shape), bits)), bits).reshape(shape)
 
     def shared_planes(self, shape: tuple[int, ...]) -> Planes:
         """Its share of the bits that the dealer shared next."""
@@ -127,9 +137,9 @@ class Hand:
         self._digest.update(opened.data.cast("B"))
         return opened
 
-    def open_words(self, *parts: tuple[Words, int]) -> Generator[bytes, bytes, list[Words]]:
+    def open_words(self, *parts: tuple[Words, int]) -> Generator[bytes, Octets, list[Words]]:
         """Sums of both servers' shares, each mod its 2^bits, in one exchange."""
-        theirs = yield b"".join(pack(mine, bits) for mine, bits in parts)
+        theirs = yield b"".join(pack(mine, bits).data for mine, bits in parts)
         _check_length(theirs, sum(packed_bytes(mine.size, bits) for mine, bits in parts))
         opened, start = [], 0
         for mine, bits in parts:
@@ -150,7 +160,7 @@ class Hand:
         return self._digest.value()
 
     def _corrected(self, size: int) -> Planes:
-        end = self._position + size + -size % _ALIGNMENT
+        end = self._position + aligned(size)
         if end > len(self._corrections):
             raise FrameRejected("the lot holds less material than this query uses; prepare lots afresh")
         octets = np.frombuffer(self._corrections, np.uint8, size, self._position)
@@ -158,7 +168,7 @@ class Hand:
         return octets
 
 
-def _check_length(message: bytes, length: int) -> None:
+def _check_length(message: Octets, length: int) -> None:
     if len(message) != length:
         raise FrameRejected(
             f"the other server sent {len(message)} bytes where {length} were due; both must run the same program"

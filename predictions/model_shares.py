@@ -15,7 +15,7 @@ from arithmetic.errors import ParameterError
 from predictions.errors import FrameRejected
 from predictions.primitives import KEY_BYTES, Entropy, derive_key
 from predictions.program import Convolution, Linear, Program
-from predictions.ring import WIDE, Words, pack, packed_bytes, unpack, volume
+from predictions.ring import WIDE, Octets, Words, packed_bytes, unpack, volume
 from predictions.stream import SeedStream
 from predictions.weights import Weights
 
@@ -47,14 +47,14 @@ class HelperModel:
         return cls((first, second), tuple(one - two for one, two in masks))
 
     @classmethod
-    def from_bytes(cls, program: Program, data: bytes) -> "HelperModel":
+    def from_bytes(cls, program: Program, data: Octets) -> "HelperModel":
         """The part that `to_bytes` wrote.
 
         Raises:
             FrameRejected: bytes that are no helper's part of a model of this program.
         """
         _check_length(data, 2 * KEY_BYTES)
-        return cls.from_seeds(program, data[:KEY_BYTES], data[KEY_BYTES:])
+        return cls.from_seeds(program, bytes(data[:KEY_BYTES]), bytes(data[KEY_BYTES:]))
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class OnlineModel:
     def to_bytes(self) -> bytes:
         """A byte for the party, the seed, then matrix and bias of each weights, little-endian."""
         parts = zip(self.masked, self.biases, strict=True)
-        arrays = b"".join(pack(masked, WIDE) + pack(bias, WIDE) for masked, bias in parts)
+        arrays = b"".join(masked.tobytes() + bias.tobytes() for masked, bias in parts)
         return bytes([self.party]) + self.seed + arrays
 
     @classmethod
-    def from_bytes(cls, program: Program, data: bytes) -> "OnlineModel":
+    def from_bytes(cls, program: Program, data: Octets) -> "OnlineModel":
         """The part that `to_bytes` wrote.
 
         Raises:
@@ -105,7 +105,7 @@ class OnlineModel:
         for size in sizes:
             arrays.append(unpack(data[start : start + size], WIDE))
             start += size
-        seed = data[1 : 1 + KEY_BYTES]
+        seed = bytes(data[1 : 1 + KEY_BYTES])
         masked = tuple(array.reshape(shape) for array, shape in zip(arrays[::2], shapes, strict=True))
         return cls(data[0], seed, masked, tuple(arrays[1::2]), _masks(program, seed))
 
@@ -177,7 +177,7 @@ def _masks(program: Program, seed: bytes) -> tuple[Words, ...]:
     return tuple(stream.words(shape, WIDE) for shape in weight_shapes(program))
 
 
-def _check_length(data: bytes, length: int) -> None:
+def _check_length(data: Octets, length: int) -> None:
     if len(data) != length:
         raise FrameRejected(
             f"this part of a model has {len(data)} bytes, and {length} belong to the program; share the model again"

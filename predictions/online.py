@@ -7,10 +7,10 @@ generator that yields this server's messages and is sent the other's. Refuses to
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from arithmetic.errors import ParameterError
 from predictions.asking import MaskedAnswer, parse_input
 from predictions.material import Hand, Masked
 from predictions.model_shares import OnlineModel
+from predictions.normalising import normalising
 from predictions.primitives import derive_key
 from predictions.program import (
     Add,
@@ -27,9 +27,9 @@ from predictions.program import (
     Reshape,
     SumPool,
 )
-from predictions.ring import pack
+from predictions.ring import Octets, pack
 from predictions.seeds import INPUT, WORK, input_masks
-from predictions.steps import choosing, convolution, counting, injection, linear, local
+from predictions.steps import choosing, convolution, counting, injection, layer_norm, linear, local
 from predictions.stream import SeedStream
 
 
@@ -45,12 +45,12 @@ class Lot:
 
     rows: int
     seed: bytes = field(repr=False)
-    corrections: bytes = field(repr=False)
+    corrections: Octets = field(repr=False)
 
 
 def evaluate(
-    program: Program, model: OnlineModel, lot: Lot, masked_input: bytes, answer: Answer
-) -> Generator[bytes, bytes, MaskedAnswer]:
+    program: Program, model: OnlineModel, lot: Lot, masked_input: Octets, answer: Answer
+) -> Generator[bytes, Octets, MaskedAnswer]:
     """Evaluate one batch: `next` gives the first message, `send(the other's)` the next, StopIteration the answer.
 
     Args:
@@ -74,11 +74,15 @@ def evaluate(
     last = program.operations[-1].target
     bits = program.wires[last].bits
     if answer is Answer.LOGITS:
-        return MaskedAnswer(pack(wires[last].masked, bits), pack(wires[last].share, bits), hand.finish())
+        return MaskedAnswer(
+            pack(wires[last].masked, bits).tobytes(), pack(wires[last].share, bits).tobytes(), hand.finish()
+        )
     found = yield from choosing.label(hand, wires[last], bits)
     if answer is Answer.LABEL:
         return MaskedAnswer(
-            pack(found.masked, choosing.NUMBER_BITS), pack(found.share, choosing.NUMBER_BITS), hand.finish()
+            pack(found.masked, choosing.NUMBER_BITS).tobytes(),
+            pack(found.share, choosing.NUMBER_BITS).tobytes(),
+            hand.finish(),
         )
     share = yield from counting.evaluate(hand, found, labels)
     return MaskedAnswer(b"", share.to_bytes(counting.COUNT_BITS // 8, "little"), hand.finish())
@@ -86,7 +90,7 @@ def evaluate(
 
 def _step(
     hand: Hand, program: Program, model: OnlineModel, operation: Operation, wires: dict[int, Masked]
-) -> Generator[bytes, bytes, Masked]:
+) -> Generator[bytes, Octets, Masked]:
     """Evaluate one operation."""
     target = program.wires[operation.target]
     if isinstance(operation, Add | Reduce | Reshape | SumPool):
@@ -110,4 +114,5 @@ def _step(
         case Lift():
             return (yield from injection.lift(hand, source.masked.reshape(-1), bits))
         case LayerNorm():
-            raise ParameterError("layer normalisation cannot be evaluated; convert a model without it")
+            plan = normalising(operation, program.wires[operation.source], target)
+            return (yield from layer_norm.evaluate(hand, source, bits, plan))

@@ -3,9 +3,10 @@
 Decides: the walk over the operations, the same one as in `predictions.online`. Refuses to know: any masked value.
 """
 
-from arithmetic.errors import ParameterError
+from predictions.costs import cost_of
 from predictions.material import Dealer, Masks
 from predictions.model_shares import HelperModel
+from predictions.normalising import normalising
 from predictions.primitives import derive_key
 from predictions.program import (
     Add,
@@ -24,13 +25,13 @@ from predictions.program import (
 )
 from predictions.ring import reduced
 from predictions.seeds import INPUT, WORK, input_masks
-from predictions.steps import choosing, convolution, counting, injection, linear, local
+from predictions.steps import choosing, convolution, counting, injection, layer_norm, linear, local
 from predictions.stream import SeedStream
 
 
 def prepare(
     program: Program, model: HelperModel, rows: int, answer: Answer, first_seed: bytes, second_seed: bytes
-) -> bytes:
+) -> memoryview:
     """The corrections of one lot: they go to the second online server alone, with its seed.
 
     The first online server needs its seed only. Seeds are fresh (`os.urandom`), 32 bytes, and serve one lot.
@@ -43,7 +44,8 @@ def prepare(
         first_seed: of the first online server's lot.
         second_seed: of the second's.
     """
-    dealer = Dealer(*(SeedStream(derive_key(seed, WORK)) for seed in (first_seed, second_seed)))
+    first_stream, second_stream = (SeedStream(derive_key(seed, WORK)) for seed in (first_seed, second_seed))
+    dealer = Dealer(first_stream, second_stream, cost_of(program, rows, answer).material)
     first, second = (
         input_masks(program, rows, answer, derive_key(seed, INPUT)) for seed in (first_seed, second_seed)
     )
@@ -87,4 +89,5 @@ def _deal(
             total = reduced(source.first + source.second, bits)
             return injection.prepare_lift(dealer, total.reshape(-1), bits)
         case LayerNorm():
-            raise ParameterError("layer normalisation cannot be evaluated; convert a model without it")
+            plan = normalising(operation, program.wires[operation.source], target)
+            return layer_norm.prepare(dealer, source, bits, plan)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from predictions import program as steps
 from predictions.errors import PredictionRange
+from predictions.normalising import normalising, plain
 from predictions.program import Operation, Program, Wire
 from predictions.weights import Weights
 
@@ -81,7 +82,8 @@ def _result(
         case steps.SumPool(_, _, kernel, stride, padding):
             return _rows_first(_windows(source, kernel, stride, padding, (1, 1), 0).sum(1))
         case steps.LayerNorm():
-            return _normalised(source, operation, program.wires[operation.source].scale, wire.scale)
+            plan = normalising(operation, program.wires[operation.source], wire)
+            return torch.from_numpy(plain(plan, source.numpy()))
         case _:  # Lift, Reduce, Reshape: the same numbers
             return source.reshape(len(source), *wire.shape)
 
@@ -131,14 +133,6 @@ def _windows(
             lines = slice(top, top + stride[0] * (below - 1) + 1, stride[0])
             taps.append(padded[:, lines, left : left + stride[1] * (across - 1) + 1 : stride[1]])
     return torch.stack(taps, 1)
-
-
-def _normalised(source: Tensor, operation: steps.LayerNorm, given: float, scale: float) -> Tensor:
-    """In float64, rounded down; `given` is the scale of the source, `scale` that of the target."""
-    values = source.double() / given
-    axes = tuple(range(1, values.ndim))
-    deviation = torch.sqrt(values.square().mean(axes, keepdim=True) + operation.epsilon)
-    return torch.floor(values / deviation * scale).to(torch.int64)
 
 
 def _checked(value: Tensor, wire: Wire) -> Tensor:

@@ -10,8 +10,10 @@ from typing import Final
 
 import numpy as np
 
+from arithmetic.errors import ChorusError
 from predictions import program as steps
 from predictions.errors import ModelRejected
+from predictions.normalising import normalising
 from predictions.program import WIDE, Operation, Program, Wire
 from predictions.weights import Weights
 
@@ -51,12 +53,14 @@ def headroom(operations: Sequence[Operation], wires: int) -> list[int]:
 
 
 def most_normalised(shape: tuple[int, ...]) -> float:
-    """Below what integers under a LayerNorm stay: twice the sum of their squares is below 2^63.
+    """Below what integers under a LayerNorm stay: the root of a larger sum of squares has no room in its plan.
+
+    `predictions.normalising` has the exact rule; this one implies it, for any scale of the target.
 
     Args:
         shape: of one example.
     """
-    return math.sqrt(2.0**62 / math.prod(shape))
+    return (1 - 2.0**-10) * 2.0**28 / math.sqrt(math.prod(shape))
 
 
 def matrix_shape(program: Program, operation: steps.Linear | steps.Convolution) -> tuple[int, int]:
@@ -89,14 +93,14 @@ def check(program: Program, weights: Sequence[Weights] | None = None) -> None:
     for number, wire in enumerate(program.wires):
         _require(_is_wire(wire), f"wire {number} has a shape, ring, scale or bound that there is not")
     _check_order(program)
-    for number, operation in enumerate(program.operations):
-        wrong = next((what for what, right in _rules(program, operation) if not right), None)
-        if wrong:
-            raise ModelRejected(f"operation {number} ({type(operation).__name__}) has {wrong}")
     needs = headroom(program.operations, len(program.wires))
     for number, (wire, needed) in enumerate(zip(program.wires, needs, strict=True)):
         fits = wire.bound * wire.scale < 2.0 ** (wire.bits - needed)
         _require(fits, f"wire {number} may overflow its ring of {wire.bits} bits")
+    for number, operation in enumerate(program.operations):
+        wrong = next((what for what, right in _rules(program, operation) if not right), None)
+        if wrong:
+            raise ModelRejected(f"operation {number} ({type(operation).__name__}) has {wrong}")
     answer = program.wires[program.operations[-1].target]
     _require(answer.bits != WIDE and len(answer.shape) == 1, "the answer is no row of logits in a small ring")
     _check_weights(program, weights)
@@ -154,7 +158,8 @@ def _rules(program: Program, operation: Operation) -> Iterator[tuple[str, bool]]
     if isinstance(operation, steps.Add | steps.MaxPool | steps.SumPool | steps.Reshape):
         yield "several rings", all(wire.bits == gives.bits for wire in given)
     if isinstance(operation, steps.LayerNorm):
-        yield "squares that may overflow", first.bound * first.scale < most_normalised(first.shape)
+        yield "an epsilon that is none", 0 < operation.epsilon <= 1
+        yield "no plan", _is_planned(operation, first, gives)
     if not isinstance(operation, steps.Linear | steps.Convolution | steps.LayerNorm | steps.SumPool):
         yield "several scales", all(wire.scale == gives.scale for wire in given)
     yield from _shape_rules(operation, [wire.shape for wire in given], gives.shape)
@@ -170,9 +175,6 @@ def _shape_rules(
         case steps.Convolution() | steps.MaxPool() | steps.SumPool():
             yield "shapes that are no images", len(given[0]) == len(gives) == 3
             yield "a window that there is not", _is_window(operation, given[0], gives)
-        case steps.LayerNorm():
-            yield "an epsilon that is none", 0 < operation.epsilon <= 1
-            yield "several shapes", given[0] == gives
         case steps.Reshape():
             yield "another count of numbers", math.prod(given[0]) == math.prod(gives)
         case _:
@@ -182,6 +184,17 @@ def _shape_rules(
         yield "groups that do not divide", groups >= 1 and given[0][0] % groups == gives[0] % groups == 0
         fan_in = given[0][0] // groups * math.prod(operation.kernel)
         yield "too many weights", gives[0] * fan_in <= MOST_NUMBERS
+
+
+def _is_planned(operation: steps.LayerNorm, source: Wire, target: Wire) -> bool:
+    """Whether a LayerNorm has room between its source and its target."""
+    if not (2.0**4 <= target.bound * target.scale < 2.0**32 and source.bound * source.scale >= 1):
+        return False
+    try:
+        plan = normalising(operation, source, target)
+    except ChorusError:
+        return False
+    return max(plan.bits, plan.narrow) <= SMALL_RINGS[-1] and plan.drop >= 0 < plan.shift
 
 
 def _is_window(operation: _Window, given: tuple[int, ...], gives: tuple[int, ...]) -> bool:

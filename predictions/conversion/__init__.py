@@ -57,7 +57,7 @@ def convert(
     twin = evaluation_copy(module)
     graph = trace(twin, tuple(input_shape))
     fold(graph)
-    program, weights = fitted(draft(graph), low, high)
+    program, weights = fitted(draft(graph), float(low), float(high))
     generator = np.random.default_rng(0)
     calibrate(module, program, weights, generator.uniform(low, high, (_TRIALS, *input_shape)))
     if calibration is not None:

@@ -17,7 +17,7 @@ from predictions.conversion.draft import Matrix
 from predictions.conversion.graph import Shape
 
 _WIDENING: Final = 2.0**-30  # of a radius; float64 sums of a million terms are off by less than 2^-33
-NORMALISED_SLACK: Final = 2.0**-6  # how much longer than sqrt(values) a normalised example may come out
+NORMALISED_SLACK: Final = 2.0**-10  # how much longer than sqrt(values) a normalised example may come out
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,11 +58,11 @@ SUPPORTED: Final = (
         "any stride, padding (numbers, 'valid', 'same'), dilation and groups; padding_mode 'zeros'",
         "one product and one exchange",
     ),
-    Supported("ReLU, functional and in place too", "everywhere", "four exchanges"),
+    Supported("ReLU, functional and in place too", "everywhere", "three exchanges, four in large batches"),
     Supported(
         "MaxPool2d, AdaptiveMaxPool2d",
         "no ceil_mode, no indices; adaptive where input divides by output",
-        "four exchanges for each doubling of the window; a ReLU before it moves behind it",
+        "as many exchanges as a ReLU for each doubling of the window; a ReLU before it moves behind it",
     ),
     Supported(
         "AvgPool2d, AdaptiveAvgPool2d",
@@ -77,13 +77,11 @@ SUPPORTED: Final = (
     Supported(
         "LayerNorm",
         f"over the whole example, of at most {MOST_NORMALISED} values",
-        "a program of its own (operation LayerNorm); affine part as a BatchNorm, centring into a Linear before it",
+        "fourteen exchanges; its centring goes into a Linear before it, its factors are as those of a BatchNorm",
     ),
     Supported("Flatten, view, reshape, squeeze, unsqueeze", "batch stays the first axis", "local"),
     Supported("Dropout, Dropout1d, Dropout2d, AlphaDropout, Identity", "as in eval mode", "nothing"),
-    Supported(
-        "x + y of two layers", "same shape", "local, or a lift of four exchanges before a linear layer"
-    ),
+    Supported("x + y of two layers", "same shape", "local; one exchange where a linear layer follows"),
     Supported("+, -, *, / with a constant", "a number or a buffer that broadcasts", "as BatchNorm"),
 )
 

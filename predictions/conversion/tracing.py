@@ -33,6 +33,8 @@ def evaluation_copy(module: nn.Module) -> nn.Module:
             f"the model cannot be copied ({_said(error)}); give a plain nn.Module"
         ) from error
     for name, values in twin.state_dict().items():
+        if nn.parameter.is_lazy(values):
+            raise UnsupportedModel(f"{name!r} has no shape yet; run the model once, then train it")
         if values.is_floating_point() and not bool(torch.isfinite(values).all()):
             raise UnsupportedModel(f"{name!r} holds numbers that are not finite; train the model anew")
     return twin
@@ -214,13 +216,11 @@ class _Reader:
             return
         source = node.args[0] if node.args else None
         while isinstance(source, fx.Node) and source in self._numbers:
-            if len(source.users) > 1 and any(
-                user in self._numbers for user in source.users if user is not node
-            ):
+            if sum(isinstance(self._values.get(user), Tensor) for user in source.users) > 1:
                 raise Refused("overwrites a value that is read elsewhere; set inplace=False")
-            if source.op == "call_module" or source.target not in calls.RESHAPES:
+            if source.op not in ("call_function", "call_method") or source.target not in calls.RESHAPES:
                 return
-            node, source = source, source.args[0]
+            source = source.args[0]
 
     def _kind(self, node: fx.Node) -> str:
         if node.op == "call_module":

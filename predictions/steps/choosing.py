@@ -10,7 +10,7 @@ import numpy as np
 
 from predictions.material import Dealer, Hand, Masked, Masks
 from predictions.program import MaxPool
-from predictions.ring import Words, from_plane, reduced, volume, word
+from predictions.ring import Octets, Words, from_plane, reduced, volume, word
 from predictions.steps import comparison, injection
 from predictions.steps.windows import axes
 from predictions.trees import tree_of
@@ -27,7 +27,7 @@ def prepare_relu(dealer: Dealer, masks: Masks, bits: int) -> Masks:
     return Masks(chosen.first.reshape(shape), chosen.second.reshape(shape))
 
 
-def relu(hand: Hand, source: Masked, bits: int) -> Generator[bytes, bytes, Masked]:
+def relu(hand: Hand, source: Masked, bits: int) -> Generator[bytes, Octets, Masked]:
     """`max(x, 0)` mod 2^64."""
     shape, flat = source.masked.shape, source.masked.reshape(-1)
     plane = yield from comparison.evaluate(hand, flat, bits, tree_of(bits, flat.size))
@@ -43,7 +43,7 @@ def prepare_max_pool(dealer: Dealer, masks: Masks, operation: MaxPool, bits: int
     return largest
 
 
-def max_pool(hand: Hand, source: Masked, operation: MaxPool, bits: int) -> Generator[bytes, bytes, Masked]:
+def max_pool(hand: Hand, source: Masked, operation: MaxPool, bits: int) -> Generator[bytes, Octets, Masked]:
     """The largest of each window, mod 2^bits."""
     taps = Masked(_taps(source.masked, operation), _taps(source.share, operation))
     (largest,) = yield from tournament(hand, [(taps, bits)])
@@ -56,7 +56,7 @@ def prepare_label(dealer: Dealer, masks: Masks, bits: int) -> Masks:
     return prepare_tournament(dealer, [(masks, bits), (Masks(nothing, nothing), NUMBER_BITS)])[1]
 
 
-def label(hand: Hand, logits: Masked, bits: int) -> Generator[bytes, bytes, Masked]:
+def label(hand: Hand, logits: Masked, bits: int) -> Generator[bytes, Octets, Masked]:
     """The number of the largest logit mod 2^16, the lowest of equals; a known number is masked by zero."""
     classes, rows = logits.masked.shape
     numbers = np.repeat(np.arange(classes, dtype=word(NUMBER_BITS))[:, np.newaxis], rows, axis=1)
@@ -90,7 +90,7 @@ def prepare_tournament(dealer: Dealer, players: list[tuple[Masks, int]]) -> list
     return [Masks(masks.first[0], masks.second[0]) for masks, _ in players]
 
 
-def tournament(hand: Hand, players: list[tuple[Masked, int]]) -> Generator[bytes, bytes, list[Masked]]:
+def tournament(hand: Hand, players: list[tuple[Masked, int]]) -> Generator[bytes, Octets, list[Masked]]:
     """What is left when neighbours have met until one is left.
 
     Args:

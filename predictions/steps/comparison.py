@@ -12,11 +12,13 @@ whose bits are set in S, entry 0 is one. Refuses to know: what values mean.
 """
 
 from collections.abc import Generator, Sequence
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from predictions.material import Dealer, Hand
-from predictions.ring import Planes, Words, to_planes
+from predictions.ring import Octets, Planes, Words, to_planes
 from predictions.trees import Tree
 
 _ONES = 0xFF
@@ -52,7 +54,7 @@ def prepare(dealer: Dealer, masks: Words, bits: int, tree: Tree) -> Planes:
     return hidden
 
 
-def evaluate(hand: Hand, masked: Words, bits: int, tree: Tree) -> Generator[bytes, bytes, Planes]:
+def evaluate(hand: Hand, masked: Words, bits: int, tree: Tree) -> Generator[bytes, Octets, Planes]:
     """The plane of `[y >= 0] ^ mask`, the same at both servers.
 
     Args:
@@ -65,14 +67,14 @@ def evaluate(hand: Hand, masked: Words, bits: int, tree: Tree) -> Generator[byte
     less, equal = _compare_bits(hand, planes, tree)
     for sizes in tree.levels:
         own = hand.planes((2 * sum(sizes) - 1, planes.shape[1]))
-        opened = yield from hand.open_planes(np.concatenate([less, equal[:-1]]) ^ own)
+        opened = yield from hand.open_planes(np.concatenate([less, equal]) ^ own)
         less, equal = _compare_groups(hand, opened, own, sizes)
     bit = less[0] ^ hand.planes(planes.shape[1:])
     return (yield from hand.open_planes(bit ^ ~planes[-1] if hand.first else bit))
 
 
 def _compare_bits(hand: Hand, planes: Planes, tree: Tree) -> tuple[Planes, Planes]:
-    """Shares of less and equal for each block."""
+    """Shares of less for each block, and of equal for all but the last."""
     less, equal = [], []
     for block in _blocks(planes, tree):
         public = ~block
@@ -82,11 +84,11 @@ def _compare_bits(hand: Hand, planes: Planes, tree: Tree) -> tuple[Planes, Plane
         terms = [public[i] & products[1 << i : 2 << i] for i in range(len(block))]
         less.append(_fold(public, terms))
         equal.append(_fold_equal(public, products))
-    return np.concatenate(less), np.concatenate(equal)
+    return np.concatenate(less), np.concatenate(equal)[:-1]
 
 
 def _compare_groups(hand: Hand, opened: Planes, own: Planes, sizes: tuple[int, ...]) -> tuple[Planes, Planes]:
-    """Shares of less and equal for each group; of equal, none for the last."""
+    """Shares of less for each group, and of equal for all but the last."""
     (less, equal), (own_less, own_equal) = _halves(opened), _halves(own)
     results, equals = [], []
     for start, end in _groups(sizes):
@@ -96,8 +98,9 @@ def _compare_groups(hand: Hand, opened: Planes, own: Planes, sizes: tuple[int, .
         public = equal[start:end]
         terms = [(less[start + i] & products[: 1 << i]) ^ mixed[1 << i : 2 << i] for i in range(end - start)]
         results.append(_fold(public, terms))
-        equals.append(_fold_equal(public, products))
-    return np.stack(results), np.stack(equals)
+        if end - start == len(masks):
+            equals.append(_fold_equal(public, products))
+    return np.stack(results), np.stack(equals) if equals else own[:0]
 
 
 def _table(hand: Hand, own: Planes, size: int) -> Planes:
@@ -145,9 +148,10 @@ def _products(masks: Planes) -> Planes:
     return table
 
 
-def _composite(size: int) -> list[int]:
+@cache
+def _composite(size: int) -> npt.NDArray[np.intp]:
     """Entries of a table that are products of two masks or more."""
-    return [entry for entry in range(size) if entry & (entry - 1)]
+    return np.array([entry for entry in range(size) if entry & (entry - 1)], np.intp)
 
 
 def _blocks(planes: Planes, tree: Tree) -> list[Planes]:
@@ -160,6 +164,7 @@ def _blocks(planes: Planes, tree: Tree) -> list[Planes]:
     return blocks
 
 
+@cache
 def _groups(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
     """First and last of each group."""
     ends = np.cumsum(sizes).tolist()

@@ -10,7 +10,7 @@ import numpy as np
 
 from predictions.material import Dealer, Hand, Masked, Masks
 from predictions.program import Convolution
-from predictions.ring import WIDE, Words
+from predictions.ring import WIDE, Octets, Words
 from predictions.steps import truncation
 from predictions.steps.linear import doubled_share, excess
 from predictions.steps.products import product
@@ -35,7 +35,7 @@ def prepare(dealer: Dealer, difference: Words, masks: Masks, operation: Convolut
 
 def evaluate(
     hand: Hand, factor: Words, bias: Words, source: Masked, operation: Convolution, bits: int
-) -> Generator[bytes, bytes, Masked]:
+) -> Generator[bytes, Octets, Masked]:
     """The convolution, truncated, mod 2^bits; `factor` and `bias` as for `linear.evaluate`."""
     u = convolved(factor, doubled_share(source), operation)
     u += bias[:, np.newaxis, np.newaxis, np.newaxis]

@@ -10,7 +10,7 @@ from collections.abc import Generator
 import numpy as np
 
 from predictions.material import Dealer, Hand, Masked, Masks
-from predictions.ring import Words, from_plane, reduced
+from predictions.ring import Octets, Words, from_plane, reduced
 from predictions.steps import comparison
 from predictions.steps.choosing import NUMBER_BITS
 from predictions.trees import quick
@@ -25,7 +25,7 @@ def prepare(dealer: Dealer, found: Masks, given: Masks) -> None:
     dealer.share_words(from_plane(hidden, 2 * masks.size).astype(np.uint32), COUNT_BITS)
 
 
-def evaluate(hand: Hand, found: Masked, given: Words) -> Generator[bytes, bytes, int]:
+def evaluate(hand: Hand, found: Masked, given: Words) -> Generator[bytes, Octets, int]:
     """This server's share of the count, mod 2^32.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predictions.material import Dealer, Hand, Masked, Masks
-from predictions.ring import WIDE, Words, reduced, word
+from predictions.ring import WIDE, Octets, Words, reduced, word
 
 Bits = npt.NDArray[np.uint8]
 
@@ -58,7 +58,7 @@ def prepare_wide_product(dealer: Dealer, masks: Words, hidden: Bits, bits: int) 
     return dealer.words(masks.shape, WIDE)
 
 
-def wide_product(hand: Hand, chosen: Bits, masked: Words, bits: int) -> Generator[bytes, bytes, Masked]:
+def wide_product(hand: Hand, chosen: Bits, masked: Words, bits: int) -> Generator[bytes, Octets, Masked]:
     """`y * b` mod 2^64 for y mod 2^bits, in [0, 2^(bits - 1)) wherever b = 1.
 
     Args:
@@ -85,7 +85,7 @@ def prepare_lift(dealer: Dealer, masks: Words, bits: int) -> Masks:
     return dealer.words(masks.shape, WIDE)
 
 
-def lift(hand: Hand, masked: Words, bits: int) -> Generator[bytes, bytes, Masked]:
+def lift(hand: Hand, masked: Words, bits: int) -> Generator[bytes, Octets, Masked]:
     """A small value y in 2^64, for y mod 2^bits with |y| < 2^(bits - 2): the value is made positive first."""
     offset = 1 << (bits - 2)
     public = reduced(masked + masked.dtype.type(offset), bits).astype(np.uint64)

@@ -11,7 +11,7 @@ from collections.abc import Generator
 import numpy as np
 
 from predictions.material import Dealer, Hand, Masked, Masks
-from predictions.ring import WIDE, Words
+from predictions.ring import WIDE, Octets, Words
 from predictions.steps import truncation
 from predictions.steps.products import product
 
@@ -35,7 +35,7 @@ def prepare(dealer: Dealer, difference: Words, masks: Masks, shift: int, bits: i
 
 def evaluate(
     hand: Hand, factor: Words, bias: Words, source: Masked, shift: int, bits: int
-) -> Generator[bytes, bytes, Masked]:
+) -> Generator[bytes, Octets, Masked]:
     """`floor((W x + b) / 2^shift)` mod 2^bits.
 
     Args:

@@ -11,7 +11,7 @@ from collections.abc import Generator
 import numpy as np
 
 from predictions.material import Dealer, Hand, Masked, Masks
-from predictions.ring import Words, reduced
+from predictions.ring import Octets, Words, reduced
 
 
 def prepare(dealer: Dealer, excess: Words, shift: int, bits: int) -> Masks:
@@ -19,7 +19,7 @@ def prepare(dealer: Dealer, excess: Words, shift: int, bits: int) -> Masks:
     return dealer.share_words(_cut(excess, shift, bits), bits)
 
 
-def evaluate(hand: Hand, doubled: Words, shift: int, bits: int) -> Generator[bytes, bytes, Masked]:
+def evaluate(hand: Hand, doubled: Words, shift: int, bits: int) -> Generator[bytes, Octets, Masked]:
     """Open the truncation of `doubled`, this server's u mod 2^64."""
     (opened,) = yield from hand.open_words((_cut(doubled, shift, bits), bits))
     return Masked(opened, hand.shared_words(doubled.shape, bits))

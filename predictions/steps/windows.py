@@ -99,5 +99,5 @@ def patches(frame: Words, height: Axis, width: Axis, first: int, last: int) -> W
         by_place * width.stride,
         by_row,
     )
-    view = np.lib.stride_tricks.as_strided(frame[:, first * height.stride :], shape, strides, writeable=False)
+    view = np.lib.stride_tricks.as_strided(frame[:, first * height.stride :], shape, strides)
     return view.reshape(channels * height.kernel * width.kernel, -1)

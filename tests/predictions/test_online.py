@@ -5,17 +5,21 @@ from collections.abc import Generator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from arithmetic.errors import ParameterError
 from predictions.asking import MaskedAnswer, mask_input, sub_seed
+from predictions.conversion import convert
 from predictions.errors import FrameRejected
 from predictions.model_shares import split
 from predictions.online import Lot, evaluate
 from predictions.preparation import prepare
 from predictions.program import Answer, LayerNorm, Linear
+from predictions.ring import Octets
 from predictions.trees import lean
+from predictions.values import to_integers
 from tests.support.masked_run import (
     INPUT,
     dense,
@@ -80,16 +84,18 @@ def test_a_lot_is_used_up_to_its_last_byte_whatever_is_asked(answer: Answer) -> 
     assert len(told.corrections) > 1000
 
 
-def test_normalisation_is_refused_by_name() -> None:
-    program = network(
-        (INPUT, (3,), 64),
-        (Linear(0, 1, 0, 0), (3,), 24),
-        (LayerNorm(1, 2, 1e-5), (3,), 64),
-        (Linear(2, 3, 1, 0), (3,), 24),
-    )
-    rng = np.random.default_rng(0)
-    with pytest.raises(ParameterError, match="layer normalisation"):
-        predict(program, random_weights(program, rng), random_inputs(program, 1, rng))
+def test_a_network_with_a_normalisation_is_as_good_as_in_the_clear() -> None:
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.Linear(12, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    program, weights = convert(module, (12,), -1.0, 1.0)
+    assert any(isinstance(operation, LayerNorm) for operation in program.operations)
+    inputs = np.random.default_rng(1).uniform(-1, 1, (40, 12))
+    integers = to_integers(program, inputs)
+    found = predict(program, weights, integers).found
+    scale = program.wires[program.operations[-1].target].scale
+    assert np.abs(found - plain(program, weights, integers)).max() <= 2e-3 * scale
+    exact = module(torch.from_numpy(inputs).float()).detach().numpy()
+    assert np.abs(found / scale - exact).max() <= 4e-3
 
 
 @pytest.mark.parametrize("answer", [Answer.LABEL, Answer.COUNT])
@@ -150,6 +156,28 @@ def test_a_changed_message_changes_the_digest_of_one_server_alone(message: int) 
     assert one.digest != two.digest
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_server_that_talks_nonsense_of_the_right_length_crashes_nobody(seed: int) -> None:
+    """It gets a wrong answer and a digest of its own; canaries and digests are for that."""
+    rng = np.random.default_rng(seed)
+    program = everything()
+    _, first, _ = split(program, random_weights(program, rng), os.urandom)
+    masked = mask_input(program, random_inputs(program, 2, rng), bytes(32), bytes(32))
+    party = evaluate(program, first, Lot(2, os.urandom(32), b""), masked, Answer.LABEL)
+    assert isinstance(_told_nonsense(party, rng), MaskedAnswer)
+
+
+def _told_nonsense(party: Generator[bytes, Octets, MaskedAnswer], rng: np.random.Generator) -> MaskedAnswer:
+    said = next(party)
+    while True:
+        try:
+            said = party.send(rng.bytes(len(said)))
+        except StopIteration as stop:
+            told: MaskedAnswer = stop.value
+            return told
+
+
 @pytest.mark.parametrize("cut", [1, 8, 4096])
 def test_a_lot_of_another_size_is_refused(cut: int) -> None:
     rng = np.random.default_rng(3)
@@ -158,7 +186,7 @@ def test_a_lot_of_another_size_is_refused(cut: int) -> None:
     seeds = os.urandom(32), os.urandom(32)
     corrections = prepare(program, helper, 4, Answer.LOGITS, *seeds)
     masked = mask_input(program, random_inputs(program, 4, rng), sub_seed(seeds[0]), sub_seed(seeds[1]))
-    for wrong in (corrections[:-cut], corrections + bytes(cut)):
+    for wrong in (corrections[:-cut], bytes(corrections) + bytes(cut)):
         honest = evaluate(program, first, Lot(4, seeds[0], b""), masked, Answer.LOGITS)
         with pytest.raises(FrameRejected, match="material"):
             drive(honest, evaluate(program, second, Lot(4, seeds[1], wrong), masked, Answer.LOGITS))

@@ -53,7 +53,7 @@ def test_what_the_dealer_sends_for_a_comparison(
     tree: Callable[[int], Tree], bits: int, octets: float
 ) -> None:
     count = 1 << 12
-    dealer = Dealer(SeedStream(bytes(32)), SeedStream(bytes(32)))
+    dealer = Dealer(SeedStream(bytes(32)), SeedStream(bytes(32)), 1 << 20)
     comparison.prepare(dealer, np.zeros(count, np.uint32), bits, tree(bits))
     assert len(dealer.corrections()) == octets * count == _planes(tree(bits)) * count / 8
 

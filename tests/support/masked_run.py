@@ -28,11 +28,12 @@ from predictions.program import (
     SumPool,
     Wire,
 )
+from predictions.ring import Octets
 from predictions.weights import Weights
 
 Integers = npt.NDArray[np.int64]
 Result = TypeVar("Result")
-Party = Generator[bytes, bytes, Result]
+Party = Generator[bytes, Octets, Result]
 
 ONE = 2**8
 
@@ -61,7 +62,7 @@ class Told:
 
     found: Integers
     answers: tuple[MaskedAnswer, MaskedAnswer]
-    corrections: bytes
+    corrections: memoryview
     masked: bytes
     messages: tuple[list[bytes], list[bytes]]
 

@@ -27,7 +27,7 @@ def signs(
 ) -> npt.NDArray[np.uint8]:
     """[masked - masks >= 0], by the three servers."""
     kind = word(bits)
-    dealer = Dealer(SeedStream(bytes(32)), SeedStream(b"\x01" * 32))
+    dealer = Dealer(SeedStream(bytes(32)), SeedStream(b"\x01" * 32), 1 << 23)
     hidden = comparison.prepare(dealer, masks.astype(kind), bits, tree)
     hands = (
         Hand(1, SeedStream(bytes(32)), b""),
@@ -86,7 +86,7 @@ def first_sees(masked: int, value: int, second: Callable[[], Stream], tape: int)
 def _run(
     masked: int, value: int, first: Callable[[], Stream], second: Callable[[], Stream], runs: int
 ) -> tuple[bytes, tuple[list[bytes], list[bytes]]]:
-    dealer = Dealer(first(), second())
+    dealer = Dealer(first(), second(), 1 << 20)
     comparison.prepare(dealer, np.full(runs, (masked - value) % 16, np.uint8), 4, TINY)
     hands = Hand(1, first(), b""), Hand(2, second(), dealer.corrections())
     public = np.full(runs, masked, np.uint8)

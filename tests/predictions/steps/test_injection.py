@@ -36,7 +36,7 @@ def test_products_within_a_ring_are_exact_for_all_values_masks_and_bits() -> Non
         axis.reshape(-1)
         for axis in np.meshgrid(*2 * [np.arange(16, dtype=np.uint8)], *2 * [np.arange(2, dtype=np.uint8)])
     )
-    dealer = Dealer(*map(SeedStream, SEEDS))
+    dealer = Dealer(*map(SeedStream, SEEDS), 1 << 20)
     injection.prepare_product(dealer, masks, hidden, bits)
     hands = Hand(1, SeedStream(SEEDS[0]), b""), Hand(2, SeedStream(SEEDS[1]), dealer.corrections())
     first = np.arange(masks.size, dtype=np.uint8) * 7 % 16
@@ -60,7 +60,7 @@ def test_values_that_are_chosen_leave_their_ring_exactly(bits: int) -> None:
     masks = masks.astype(word(bits))
     hidden = rng.integers(0, 2, value.size, dtype=np.uint8)
     bit = np.repeat(np.array([0, 1], np.uint8), value.size // 2)
-    dealer = Dealer(*map(SeedStream, SEEDS))
+    dealer = Dealer(*map(SeedStream, SEEDS), 1 << 20)
     injection.prepare_wide_product(dealer, masks, hidden, bits)
     injection.prepare_lift(dealer, masks, bits)
     hands = Hand(1, SeedStream(SEEDS[0]), b""), Hand(2, SeedStream(SEEDS[1]), dealer.corrections())
@@ -78,7 +78,7 @@ def test_values_of_either_sign_are_lifted_exactly(bits: int) -> None:
     value[:3] = -quarter, 0, quarter - 1
     masks = np.random.default_rng(1).integers(0, 1 << bits, 999)
     masked = ((value + masks) % (1 << bits)).astype(word(bits))
-    dealer = Dealer(*map(SeedStream, SEEDS))
+    dealer = Dealer(*map(SeedStream, SEEDS), 1 << 20)
     injection.prepare_lift(dealer, masks.astype(word(bits)), bits)
     hands = Hand(1, SeedStream(SEEDS[0]), b""), Hand(2, SeedStream(SEEDS[1]), dealer.corrections())
     one, two, _ = drive(*(injection.lift(hand, masked, bits) for hand in hands))
@@ -94,7 +94,7 @@ def _sees(
     runs: int,
 ) -> Counter[tuple[int, ...]]:
     """Views over all runs of what is sent, and of corrections; 5 is the masked value and 1 the masked bit."""
-    dealer = Dealer(first(), second())
+    dealer = Dealer(first(), second(), 1 << 20)
     masks = np.full(runs, (5 - value) % (1 << BITS), np.uint8)
     injection.prepare_product(dealer, masks, np.full(runs, 1 ^ bit, np.uint8), BITS)
     hands = Hand(1, first(), b""), Hand(2, second(), dealer.corrections())

@@ -40,6 +40,7 @@ def test_products_wrap_alike_with_one_column_and_with_many() -> None:
         ((5, 2), (2, 1), (2, 1), (1, 2), 1),
         ((1, 3), (3, 2), (0, 1), (1, 1), 2),
         ((2, 2), (1, 1), (1, 0), (3, 1), 6),
+        ((1, 1), (1, 1), (0, 0), (1, 1), 1),
     ],
 )
 @pytest.mark.parametrize("rows", [1, 3, 200])
@@ -77,7 +78,7 @@ def test_truncation_is_one_unit_off_at_most_for_any_masks(shift: int, bits: int)
     shares = rng.integers(0, 1 << 64, 20_000, dtype=np.uint64)
     shares[:2000] = np.arange(2000, dtype=np.uint64) - np.uint64(1000)
     excess = rng.integers(0, 1 << 64, 20_000, dtype=np.uint64)
-    dealer = Dealer(*map(SeedStream, SEEDS))
+    dealer = Dealer(*map(SeedStream, SEEDS), 1 << 20)
     masks = truncation.prepare(dealer, excess, shift, bits)
     other = np.uint64(2) * value.view(np.uint64) + excess - shares
     hands = Hand(1, SeedStream(SEEDS[0]), b""), Hand(2, SeedStream(SEEDS[1]), dealer.corrections())
@@ -136,10 +137,10 @@ def test_the_dealer_deals_the_second_share_under_the_first() -> None:
     """What the helper sends is uniform: the same truth gives every correction as the first's stream varies."""
     corrections = set()
     for seed in range(40):
-        dealer = Dealer(SeedStream(bytes([seed]) * 32), SeedStream(SEEDS[1]))
+        dealer = Dealer(SeedStream(bytes([seed]) * 32), SeedStream(SEEDS[1]), 64)
         masks = linear.prepare(
             dealer, np.ones((1, 1), np.uint64), Masks(*2 * [np.zeros((1, 1), np.uint64)]), 0, 8
         )
         assert dealer.corrections()[0] == masks.second[0, 0]
-        corrections.add(dealer.corrections())
+        corrections.add(bytes(dealer.corrections()))
     assert len(corrections) > 20
