@@ -157,7 +157,7 @@ class Client:
         links, query, program = self._connected(), os.urandom(QUERY_BYTES), self.kit.sharing.program
         for link in links:
             link.send(Kind.ASK, ask.to_bytes(), query)
-        seeds = self._from_both({Kind.MASK: (KEY_BYTES, KEY_BYTES)}, query)
+        seeds = [bytes(seed) for seed in self._from_both({Kind.MASK: (KEY_BYTES, KEY_BYTES)}, query)]
         masked = mask_input(program, inputs, seeds[0], seeds[1], labels)
         for link in links:
             link.send(Kind.INPUT, masked, query)
@@ -167,13 +167,13 @@ class Client:
             return []
         return [MaskedAnswer.from_bytes(program, ask.rows, ask.answer, one) for one in told]
 
-    def _from_both(self, expected: Expected, query: bytes) -> list[bytes]:
+    def _from_both(self, expected: Expected, query: bytes) -> list[memoryview]:
         """A frame of each server; what one fails with is heard while the other is still silent."""
-        found: dict[Link, bytes] = {}
+        found: dict[Link, memoryview] = {}
         while len(found) < len(self._links):
             waiting = [link for link in self._links if link not in found]
             ready = select.select(waiting, [], [], self._patience)[0] or waiting
-            found |= {link: bytes(link.receive(expected, query).payload) for link in ready}
+            found |= {link: link.receive(expected, query).payload for link in ready}
         return [found[link] for link in self._links]
 
     def _connected(self) -> tuple[Link, ...]:

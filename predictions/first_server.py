@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from arithmetic.errors import ChorusError
+from predictions.costs import cost_of
 from predictions.credentials import FIRST, HELPER, SECOND
 from predictions.errors import QueryRefused
 from predictions.frames import NO_QUERY, Kind
@@ -15,6 +16,7 @@ from predictions.link import Link
 from predictions.messages import Ask, Begin
 from predictions.online_server import Counts, Model, OnlineServer, is_client
 from predictions.pool import Pool
+from predictions.program import Answer
 from predictions.server import Place
 from predictions.sharing import Part
 from predictions.stock import Stock
@@ -58,8 +60,14 @@ class FirstServer(OnlineServer):
         if self._supply is not None:
             self._supply.close()
         pool = Pool(self._work.most_bytes)
-        supply = Supply(lambda: self._connect(HELPER), part.sharing.identifier, pool, 0, self._say)
-        self._stock = Stock(pool, supply.order, self._work.ahead, self._work.most_bytes)
+        supply = Supply(
+            lambda: self._connect(HELPER), part.sharing.identifier, pool, lambda order: 0, self._say
+        )
+
+        def size(answer: Answer, rows: int) -> int:
+            return cost_of(part.sharing.program, rows, answer).material
+
+        self._stock = Stock(pool, supply.order, size, self._work.ahead, self._work.most_bytes)
         self._supply = supply
 
     def attend(self, link: Link) -> None:

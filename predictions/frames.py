@@ -21,7 +21,7 @@ HELLO_BYTES: Final = 36
 QUERY_BYTES: Final = 16
 NO_QUERY: Final = bytes(QUERY_BYTES)
 _VERSION: Final = b"CHP\x01"
-_HEADER: Final = struct.Struct(">4sB3xIQQ16s")
+_HEADER: Final = struct.Struct(">4sB7xIQQ16s")  # 48 bytes: what follows is aligned for numpy
 HEADER_BYTES: Final = _HEADER.size
 
 

@@ -60,12 +60,12 @@ class _Epoch:
             return
         seeds = os.urandom(_SEED_BYTES), os.urandom(_SEED_BYTES)
         corrections = prepare(self.sharing.program, self.model, order.rows, order.answer, *seeds)
-        made = Order(order.number, order.answer, order.rows, order.urgent, len(corrections))
+        delivery = order.to_bytes()
         # The second first: when the first has its seed, the lot can be used.
-        self.second.send(Kind.DELIVERY, made.to_bytes())
+        self.second.send(Kind.DELIVERY, delivery)
         self.second.send(Kind.LOT, seeds[1])
         self.second.send(Kind.LOT, corrections)
-        self.first.send(Kind.DELIVERY, made.to_bytes())
+        self.first.send(Kind.DELIVERY, delivery)
         self.first.send(Kind.LOT, seeds[0])
 
     def close(self) -> None:

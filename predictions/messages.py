@@ -15,7 +15,7 @@ NO_EVALUATION: Final = bytes(IDENTIFIER_BYTES)
 MOST_NAME: Final = 64
 _ANSWERS: Final = tuple(Answer)
 _ASK: Final = struct.Struct(">16s16s?BI")
-_LOT: Final = struct.Struct(">Q?BIQ")
+_LOT: Final = struct.Struct(">Q?BI")
 _BEGIN: Final = struct.Struct(f">16sQ{MOST_NAME}s")
 
 
@@ -56,27 +56,25 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A lot, by its number: to be made, made, or to be thrown away.
+    """A lot, by its number: to be made, delivered, or thrown away.
 
     Args:
         number: never given twice in an epoch.
         answer: kind it is for.
         rows: of the batch; 0: throw it away.
         urgent: whether a query waits for it; one that none waits for is made when there is time.
-        size: bytes of corrections of a lot that was made.
     """
 
     number: int
     answer: Answer
     rows: int
     urgent: bool = True
-    size: int = 0
 
     BYTES = _LOT.size
 
     def to_bytes(self) -> bytes:
         """As bytes."""
-        return _LOT.pack(self.number, self.urgent, _ANSWERS.index(self.answer), self.rows, self.size)
+        return _LOT.pack(self.number, self.urgent, _ANSWERS.index(self.answer), self.rows)
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Self:
@@ -85,8 +83,8 @@ class Order:
         Raises:
             FrameRejected: no such message.
         """
-        number, urgent, answer, rows, size = _unpacked(_LOT, data)
-        return cls(number, _answer(answer), rows, urgent, size)
+        number, urgent, answer, rows = _unpacked(_LOT, data)
+        return cls(number, _answer(answer), rows, urgent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,12 +138,12 @@ class OnlineServer(Server):
         client.send(Kind.MASK, sub_seed(lot.seed), query)
         least, most = input_bytes(program, ask)
         masked = client.receive({Kind.INPUT: (least, most)}, query).payload
-        steps = evaluate(program, model.part, lot, bytes(masked), ask.answer)
+        steps = evaluate(program, model.part, lot, masked, ask.answer)
         step = 0
         try:
             message = next(steps)
             while True:
-                message = steps.send(bytes(lane.exchange(message, query, step)))
+                message = steps.send(lane.exchange(message, query, step))
                 step += 1
         except StopIteration as stop:
             told: MaskedAnswer = stop.value

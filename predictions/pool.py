@@ -8,7 +8,6 @@ import threading
 import time
 
 from predictions.errors import LinkFailed
-from predictions.messages import Order
 from predictions.online import Lot
 
 
@@ -21,7 +20,7 @@ class Pool:
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._lots: dict[int, tuple[Lot, int]] = {}
+        self._lots: dict[int, Lot] = {}
         self._bytes = 0
         self._changed = threading.Condition()
         self.epoch = b""
@@ -36,19 +35,19 @@ class Pool:
         with self._changed:
             self._forget(b"")
 
-    def put(self, epoch: bytes, order: Order, lot: Lot) -> None:
+    def put(self, epoch: bytes, number: int, lot: Lot) -> None:
         """Add a lot; waits while there is no room. One of an epoch that ended is thrown away."""
         size = len(lot.corrections)
         with self._changed:
             while self.epoch == epoch and self._lots and self._bytes + size > self._most_bytes:
                 self._changed.wait()
             if self.epoch == epoch:
-                self._lots[order.number] = (lot, order.size)
+                self._lots[number] = lot
                 self._bytes += size
                 self._changed.notify_all()
 
-    def take(self, epoch: bytes, number: int, patience: float) -> tuple[Lot, int]:
-        """Pop a lot, and the bytes of its corrections at the second server; waits until it is there.
+    def take(self, epoch: bytes, number: int, patience: float) -> Lot:
+        """Pop a lot; waits until it is there.
 
         Args:
             epoch: in which it was ordered.
@@ -95,11 +94,11 @@ class Pool:
                 raise LinkFailed("the helper, or the other online server, is away; ask again when all are up")
             return self.epoch
 
-    def _pop(self, number: int) -> tuple[Lot, int]:
-        lot, size = self._lots.pop(number)
+    def _pop(self, number: int) -> Lot:
+        lot = self._lots.pop(number)
         self._bytes -= len(lot.corrections)
         self._changed.notify_all()
-        return lot, size
+        return lot
 
     def _forget(self, epoch: bytes) -> None:
         self._lots.clear()

@@ -7,12 +7,13 @@ weights, inputs and answers.
 from typing import Final
 
 from arithmetic.errors import ChorusError
+from predictions.costs import cost_of
 from predictions.credentials import FIRST, HELPER, SECOND
-from predictions.errors import QueryRefused
+from predictions.errors import FrameRejected, QueryRefused
 from predictions.frames import Kind
 from predictions.lanes import Meeting, Meetings
 from predictions.link import FOREVER, Link
-from predictions.messages import Ask, Begin
+from predictions.messages import Ask, Begin, Order
 from predictions.online_server import Counts, Model, OnlineServer, is_client
 from predictions.pool import Pool
 from predictions.server import Place
@@ -48,8 +49,17 @@ class SecondServer(OnlineServer):
             self._supply.close()
         self.drop_links(FIRST)
         self._pool = Pool(_ROOM * self._most_bytes)
-        most = _ROOM * self._most_bytes
-        self._supply = Supply(self._connect_helper, part.sharing.identifier, self._pool, most, self._say)
+        program, most = part.sharing.program, _ROOM * self._most_bytes
+
+        def size(order: Order) -> int:
+            needed = cost_of(program, order.rows, order.answer).material
+            if needed > most:
+                raise FrameRejected(
+                    f"a lot of {needed} bytes came, and {most} is the most here; it is not taken"
+                )
+            return needed
+
+        self._supply = Supply(self._connect_helper, part.sharing.identifier, self._pool, size, self._say)
 
     def attend(self, link: Link) -> None:
         """Serve a client, or a lane of the first server."""
@@ -66,7 +76,7 @@ class SecondServer(OnlineServer):
         try:
             begin = meeting.begin
             self._pool.join(begin.epoch, self._patience)
-            lot, _ = self._pool.take(begin.epoch, begin.number, self._patience)
+            lot = self._pool.take(begin.epoch, begin.number, self._patience)
             self.answer(client, query, ask, model, lot, meeting.lane, counts)
         except ChorusError as error:
             meeting.lane.fail(error)

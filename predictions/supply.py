@@ -27,7 +27,7 @@ class Supply:
         connect: opens a link to the helper.
         sharing: which sharing lots are for.
         pool: is given the lots.
-        most_bytes: of one lot's corrections; 0 for the first server, which has none.
+        size: bytes of corrections that belong to an order; 0 at the first server, which gets none.
         say: takes a line when the helper comes and goes.
     """
 
@@ -36,11 +36,11 @@ class Supply:
         connect: Callable[[], Link],
         sharing: bytes,
         pool: Pool,
-        most_bytes: int,
+        size: Callable[[Order], int],
         say: Callable[[str], None],
     ) -> None:
         self._connect, self._sharing, self._pool = connect, sharing, pool
-        self._most_bytes, self._say = most_bytes, say
+        self._size, self._say = size, say
         self._link: Link | None = None
         self._lock = threading.Lock()  # TLS takes one thread at a time: orders go out while nothing is read
         self._closed = threading.Event()
@@ -102,12 +102,10 @@ class Supply:
             if lot is None:
                 self._pool.burn(order.number)
             else:
-                self._pool.put(epoch, order, lot)
+                self._pool.put(epoch, order.number, lot)
 
     def _lot(self, link: Link, order: Order) -> Lot:
         seed = bytes(link.receive({Kind.LOT: (_SEED_BYTES, _SEED_BYTES)}).payload)
-        corrections = b""
-        if self._most_bytes:
-            size = min(order.size, self._most_bytes)
-            corrections = bytes(link.receive({Kind.LOT: (size, size)}).payload)
+        size = self._size(order)
+        corrections = link.receive({Kind.LOT: (size, size)}).payload if size else b""
         return Lot(order.rows, seed, corrections)

@@ -4,25 +4,21 @@ Decides: the order of things, and that kits and parts are gone when it ends. Ref
 it is done.
 """
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from app.predictions import ownership
-from app.predictions.kits import CLIENTS_FOLDER, OWNER_FOLDER, PartyKit, server_folders
 from app.predictions.models import TrainedModel
-from app.predictions.processes import running
-from predictions.client import Client
-from predictions.credentials import FIRST, HELPER, SECOND
+from predictions.client import Client, Kit
+from predictions.credentials import FIRST, HELPER, SECOND, SERVERS
 from predictions.evaluation import count_right
 from predictions.limits import Limits
 from predictions.owner import Owner
 from predictions.program import Answer
 
-_CLIENT: Final = "alice"
+_END: Final = 30.0
 _COUNTED: Final = 256
 _SAW: Final = {
     HELPER: "two seeds of masks; how many lots of which size it made. No masked value of model, input or answer",
@@ -42,33 +38,26 @@ def demonstrate(trained: TrainedModel, examples: int, say: Callable[[str], None]
     Raises:
         ChorusError: whatever `share`, `query` and `evaluate` raise.
     """
-    with tempfile.TemporaryDirectory(prefix="chorus-predictions-") as folder:
-        root = Path(folder) / "kits"
-        model = ownership.ToShare(trained.network, *trained.range, trained.test.inputs, trained.task)
-        prepared = ownership.prepare(model, Limits())
-        ownership.loopback_kits(root, [_CLIENT])
-        with running(server_folders(root), (), lambda line: say(f"  {line}")) as servers:
-            shared = ownership.share(prepared, root, trained.task, say)
-            for party, size in shared.sent.items():
-                say(f"shared: {size:,} bytes to {party}")
-            account = _asked(root, trained, examples, say)
-            owner = PartyKit.open(root / OWNER_FOLDER)
-            speaker = Owner(owner.servers, owner.credentials)
-            account["servers"] = {party: speaker.status(party) for party in owner.servers}
-            for party, counts in account["servers"].items():
-                done = ", ".join(f"{name} {count}" for name, count in counts.items())
-                say(f"{party} saw {_SAW[party]} ({done})")
-            for party in (FIRST, SECOND, HELPER):
-                speaker.shut_down(party)
-            for one in servers:
-                one.wait(30)
+    model = ownership.ToShare(trained.network, *trained.range, trained.test.inputs, trained.task)
+    with ownership.on_loopback(model, Limits(), say=lambda line: say(f"  {line}")) as loopback:
+        for party, size in loopback.shared.sent.items():
+            say(f"shared: {size:,} bytes to {party}")
+        account = _asked(loopback.kit, trained, examples, say)
+        owner = Owner(loopback.owner.servers, loopback.owner.credentials)
+        account["servers"] = {party: owner.status(party) for party in SERVERS}
+        for party, counts in account["servers"].items():
+            done = ", ".join(f"{name} {count}" for name, count in counts.items())
+            say(f"{party} saw {_SAW[party]} ({done})")
+        for party in (FIRST, SECOND, HELPER):
+            owner.shut_down(party)
+        for one in loopback.servers:
+            one.wait(_END)
     say("together any two of the servers could have seen everything: run them by parties that would not")
     return account
 
 
-def _asked(root: Path, trained: TrainedModel, examples: int, say: Callable[[str], None]) -> dict[str, Any]:
+def _asked(kit: Kit, trained: TrainedModel, examples: int, say: Callable[[str], None]) -> dict[str, Any]:
     inputs, labels = trained.test.inputs[:examples], trained.test.labels[:examples]
-    kit = PartyKit.open(root / CLIENTS_FOLDER / _CLIENT).for_client()
     with Client(kit) as client:
         client.query(inputs)  # the first one opens links; the second shows what a query costs
         reply = client.query(inputs)

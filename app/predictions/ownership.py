@@ -5,7 +5,8 @@ and what is printed; the protocol (`predictions.owner`).
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,14 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from app.predictions.kits import OWNER_FOLDER, PartyKit, Plan, client_kits, make_kits, server_folders
-from app.predictions.processes import free_addresses, listens, running
+from app.predictions.kits import (
+    CLIENTS_FOLDER,
+    OWNER_FOLDER,
+    PartyKit,
+    Plan,
+    client_kits,
+    make_kits,
+    server_folders,
+)
+from app.predictions.processes import ServerProcess, free_addresses, listens, running
 from arithmetic.errors import ConfigError
+from predictions.client import Kit
 from predictions.conversion import convert
 from predictions.limits import Limits
 from predictions.owner import Owner, Prepared, prepare_sharing
 
 LOOPBACK_DAYS = 30
+CLIENT = "alice"
 _SAMPLES = 256
 
 
@@ -65,6 +76,51 @@ def loopback_kits(root: Path, clients: Sequence[str]) -> None:
         ConfigError: the folder is there, or a name cannot be used.
     """
     make_kits(Plan(root, free_addresses(), tuple(clients), LOOPBACK_DAYS), datetime.now(UTC))
+
+
+@contextlib.contextmanager
+def on_loopback(
+    model: ToShare,
+    limits: Limits,
+    options: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator["Loopback"]:
+    """Three servers that have a model, as processes of this machine, and all kits; gone with the block.
+
+    Args:
+        model: what is shared.
+        limits: what the client may ask.
+        options: of `predict serve`.
+        say: takes lines of the servers.
+
+    Raises:
+        ChorusError: as `prepare` and `share`.
+    """
+    prepared = prepare(model, limits)
+    with tempfile.TemporaryDirectory(prefix="chorus-predictions-") as folder:
+        root = Path(folder) / "kits"
+        loopback_kits(root, [CLIENT])
+        with running(server_folders(root), options, say) as servers:
+            shared = share(prepared, root, model.task, say)
+            client = PartyKit.open(root / CLIENTS_FOLDER / CLIENT).for_client()
+            yield Loopback(shared, client, PartyKit.open(root / OWNER_FOLDER), servers)
+
+
+@dataclass(frozen=True)
+class Loopback:
+    """What runs: for `predictions.client.Client(kit)` and `predictions.owner.Owner`.
+
+    Args:
+        shared: the sharing, and what it cost.
+        kit: the client's.
+        owner: the owner's kit.
+        servers: the processes.
+    """
+
+    shared: Shared
+    kit: Kit
+    owner: PartyKit
+    servers: list[ServerProcess]
 
 
 def prepare(model: ToShare, limits: Limits) -> Prepared:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from app.predictions.kits import STATE, FolderKeeper, PartyKit
 from arithmetic.errors import ConfigError
+from predictions.allocator import keep_freed_memory
 from predictions.credentials import FIRST, HELPER, SECOND
 from predictions.first_server import FirstServer, Work
 from predictions.helper_server import HelperServer
@@ -48,6 +49,7 @@ def serve(start: ServerStart, say: Callable[[str], None]) -> None:
     server = _server(start, say)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.ending.set())
+    keep_freed_memory()
     server.open()
     server.wait()
 

@@ -95,10 +95,10 @@ def used(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bytes]]:
         seen["made"] += [one, other]
         return prepare(program, model, rows, answer, one, other)
 
-    def evaluating(program: Any, model: Any, lot: Any, masked: bytes, answer: Answer) -> Any:
+    def evaluating(program: Any, model: Any, lot: Any, masked: memoryview, answer: Answer) -> Any:
         seen[str(model.party)].append(lot.seed)
         if model.party == 1:
-            seen["masked"].append(masked)
+            seen["masked"].append(bytes(masked))
         return evaluate(program, model, lot, masked, answer)
 
     monkeypatch.setattr(predictions.helper_server, "prepare", preparing)

@@ -153,7 +153,7 @@ def test_corrections_of_another_length_are_refused(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
     def other(*arguments: Any) -> bytes:
-        corrections = prepare(*arguments)
+        corrections = bytes(prepare(*arguments))
         return corrections + bytes(length) if length > 0 else corrections[:length]
 
     monkeypatch.setattr(predictions.helper_server, "prepare", other)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from predictions.errors import LinkFailed
+from predictions.errors import LinkFailed, QueryRefused
 from predictions.messages import Order
 from predictions.online import Lot
 from predictions.pool import Pool
@@ -19,14 +19,10 @@ def lot(size: int = 10) -> Lot:
     return Lot(1, b"s" * 32, bytes(size))
 
 
-def order(number: int, size: int = 10) -> Order:
-    return Order(number, Answer.LABEL, 1, True, size)
-
-
 def test_a_lot_is_taken_once() -> None:
     pool = Pool(100)
     pool.begin(EPOCH)
-    pool.put(EPOCH, order(3), lot())
+    pool.put(EPOCH, 3, lot())
     pool.take(EPOCH, 3, 0.1)
     with pytest.raises(LinkFailed, match="did not come in time"):
         pool.take(EPOCH, 3, 0.05)
@@ -35,14 +31,14 @@ def test_a_lot_is_taken_once() -> None:
 def test_lots_die_with_their_epoch() -> None:
     pool = Pool(100)
     pool.begin(EPOCH)
-    pool.put(EPOCH, order(0), lot())
+    pool.put(EPOCH, 0, lot())
     pool.end()
     with pytest.raises(LinkFailed, match="all material with it"):
         pool.take(EPOCH, 0, 0.1)
     pool.begin(b"f" * 16)
     with pytest.raises(LinkFailed):
         pool.take(EPOCH, 0, 0.1)
-    pool.put(EPOCH, order(1), lot())  # late, of the epoch before
+    pool.put(EPOCH, 1, lot())  # late, of the epoch before
     with pytest.raises(LinkFailed, match="in time"):
         pool.take(b"f" * 16, 1, 0.05)
 
@@ -70,7 +66,7 @@ def test_a_full_pool_holds_up_whoever_delivers_until_there_is_room() -> None:
 
     def deliver() -> None:
         for number in range(4):
-            pool.put(EPOCH, order(number), lot())
+            pool.put(EPOCH, number, lot())
             delivered.append(number)
 
     thread = threading.Thread(target=deliver)
@@ -86,8 +82,8 @@ def test_a_full_pool_holds_up_whoever_delivers_until_there_is_room() -> None:
 def test_a_lot_larger_than_the_pool_is_taken_alone() -> None:
     pool = Pool(5)
     pool.begin(EPOCH)
-    pool.put(EPOCH, order(0), lot())
-    assert len(pool.take(EPOCH, 0, 1)[0].corrections) == 10
+    pool.put(EPOCH, 0, lot())
+    assert len(pool.take(EPOCH, 0, 1).corrections) == 10
 
 
 def test_nobody_asks_before_there_is_an_epoch() -> None:
@@ -98,23 +94,21 @@ def test_nobody_asks_before_there_is_an_epoch() -> None:
 class Helper:
     """Delivers what is ordered at once."""
 
-    def __init__(self, pool: Pool, size: int) -> None:
-        self.pool, self.size = pool, size
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
         self.orders: list[Order] = []
 
     def order(self, order: Order) -> None:
         self.orders.append(order)
         if order.rows:
-            self.pool.put(
-                EPOCH, Order(order.number, order.answer, order.rows, order.urgent, self.size), lot(0)
-            )
+            self.pool.put(EPOCH, order.number, lot(0))
 
 
 def stock(ahead: int, most: int, size: int = 10) -> tuple[Stock, Helper, Pool]:
     pool = Pool(1000)
     pool.begin(EPOCH)
-    helper = Helper(pool, size)
-    return Stock(pool, helper.order, ahead, most), helper, pool
+    helper = Helper(pool)
+    return Stock(pool, helper.order, lambda answer, rows: size, ahead, most), helper, pool
 
 
 def test_what_was_asked_is_made_ahead_for_the_next_query() -> None:
@@ -143,6 +137,13 @@ def test_lots_of_the_size_asked_longest_ago_make_room() -> None:
     assert burnt == [1]  # made ahead for one row
     with pytest.raises(LinkFailed):
         pool.take(EPOCH, 1, 0.01)
+
+
+def test_a_batch_that_no_memory_holds_is_refused() -> None:
+    shelves, helper, _ = stock(ahead=1, most=9)
+    with pytest.raises(QueryRefused, match="ask fewer at once"):
+        shelves.take(Answer.LABEL, 1, 1)
+    assert not helper.orders
 
 
 def test_no_number_is_given_twice_even_in_another_epoch() -> None:
