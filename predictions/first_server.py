@@ -4,7 +4,6 @@ Decides: when the server has served what it was started for. Refuses to know: we
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from arithmetic.errors import ChorusError
 from predictions.costs import cost_of
@@ -22,8 +21,6 @@ from predictions.sharing import Part
 from predictions.stock import Stock
 from predictions.supply import Supply
 
-WAIT: Final = 10.0
-
 
 @dataclass(frozen=True)
 class Work:
@@ -33,13 +30,11 @@ class Work:
         requests: queries after which it ends; 0: none.
         ahead: lots made ahead for each kind of answer and size of batch that was asked.
         most_bytes: that lots made ahead may take at the second server.
-        patience: seconds that a query waits for the helper and for the second server.
     """
 
     requests: int = 0
     ahead: int = 1
     most_bytes: int = 256 << 20
-    patience: float = WAIT
 
 
 class FirstServer(OnlineServer):
@@ -50,7 +45,7 @@ class FirstServer(OnlineServer):
     def __init__(self, place: Place, work: Work) -> None:
         super().__init__(place)
         self._work = work
-        self._lanes = Lanes(lambda: self._connect(SECOND), work.patience)
+        self._lanes = Lanes(lambda: place.connect(SECOND), place.patience)
         self._supply: Supply | None = None
         self._stock: Stock | None = None
 
@@ -81,13 +76,13 @@ class FirstServer(OnlineServer):
         if self._stock is None:
             raise QueryRefused("no model is shared yet; ask its owner")
         with self._lanes.one() as lane:
-            epoch, number, lot = self._stock.take(ask.answer, ask.rows, self._work.patience)
+            epoch, number, lot = self._stock.take(ask.answer, ask.rows, self.place.patience)
             lane.send(Kind.BEGIN, Begin(epoch, number, client.peer, ask).to_bytes(), query)
             self.answer(client, query, ask, model, lot, lane, counts)
 
-    def after_query(self, ask: Ask) -> None:
+    def after_query(self, ask: Ask, answered: int) -> None:
         """Order what the next query of this kind will need, or end."""
-        if self._work.requests and self.counts["queries"] >= self._work.requests:
+        if self._work.requests and answered >= self._work.requests:
             self._say(f"served {self._work.requests} requests")
             self.ending.set()
         elif self._stock is not None:
@@ -109,9 +104,6 @@ class FirstServer(OnlineServer):
         if self._supply is not None:
             self._supply.close()
         self._lanes.close()
-
-    def _connect(self, party: str) -> Link:
-        return Link.connect(self.place.peers[party], self.place.credentials, party, self._work.patience)
 
     def _say(self, line: str) -> None:
         self.place.say(f"{FIRST}: {line}")

@@ -85,7 +85,7 @@ class HelperServer(Server):
     def __init__(self, place: Place, *, follows: bool = False) -> None:
         super().__init__(place)
         self._follows = follows
-        self._lock = threading.Lock()
+        self._pairing = threading.Lock()
         self._waiting: dict[str, tuple[Link, threading.Event]] = {}
         self._epoch: _Epoch | None = None
         self._model: tuple[Sharing, HelperModel] | None = None
@@ -97,7 +97,7 @@ class HelperServer(Server):
     def install(self, part: Part) -> None:
         """Take the seeds of a sharing; the epoch of the one before ends."""
         model = HelperModel.from_bytes(part.sharing.program, part.content)
-        with self._lock:
+        with self._pairing:
             self._model = (part.sharing, model)
         self.drop_links(FIRST, SECOND)
 
@@ -110,7 +110,7 @@ class HelperServer(Server):
             raise QueryRefused("the helper serves the two online servers; ask those")
         told = link.receive({Kind.READY: (IDENTIFIER_BYTES, IDENTIFIER_BYTES)})
         over = threading.Event()
-        with self._lock:
+        with self._pairing:
             if self._model is None or self._model[0].identifier != told.payload:
                 raise QueryRefused("the servers have parts of different sharings; share the model anew")
             before = self._waiting.pop(link.peer, None)
@@ -139,7 +139,7 @@ class HelperServer(Server):
         return self._epoch, [one, other]
 
     def _run(self, epoch: _Epoch) -> None:
-        self.counts["epochs"] += 1
+        self.count("epochs")
         poll = select.poll()
         poll.register(epoch.first, select.POLLIN)
         poll.register(epoch.second, select.POLLIN)
@@ -156,7 +156,7 @@ class HelperServer(Server):
                     epoch.add(Order.from_bytes(frame.payload))
             if epoch.orders:
                 epoch.make()
-                self.counts["lots"] += 1
+                self.count("lots")
 
     def _told_to_end(self, frame: Frame) -> bool:
         if frame.kind is Kind.BYE and self._follows:

@@ -6,6 +6,7 @@ two halves of a query find each other at the second server. Refuses to know: wha
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Lanes:
 
     def __init__(self, connect: Callable[[], Link], patience: float) -> None:
         self._connect, self._patience = connect, patience
-        self._idle: list[Link] = []
+        self._idle: deque[Link] = deque()
         self._free = threading.BoundedSemaphore(MOST_LANES)
 
     @contextmanager
@@ -55,16 +56,21 @@ class Lanes:
 
     def close(self) -> None:
         """End idle lanes."""
-        while self._idle:
-            self._idle.pop().close()
+        while (lane := self._next()) is not None:
+            lane.close()
 
     def _fresh(self) -> Link:
-        while self._idle:
-            lane = self._idle.pop()
+        while (lane := self._next()) is not None:
             if lane.idle_and_open:
                 return lane
             lane.close()
         return self._connect()
+
+    def _next(self) -> Link | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # taken by another query since anybody looked
+            return None
 
 
 @dataclass

@@ -29,6 +29,7 @@ PATIENCE: Final = 10.0
 FOREVER: Final = 7 * 86_400.0  # an idle link; TCP's own probes find a peer that is gone
 _AT_ONCE: Final = 32 << 10  # bytes that sockets hold on any system: sent before anything is read
 _MOST_WHY: Final = 1024
+_HANDSHAKE: Final = 5.0
 _TOLD: Final = {one.__name__: one for one in (LinkFailed, FrameRejected, QueryRefused, PredictionRange)}
 _FAILURE: Final = {Kind.FAILED: (2, _MOST_WHY)}
 
@@ -103,7 +104,7 @@ class Link:
             LinkFailed: its handshake fails.
         """
         try:
-            raw.settimeout(patience)
+            raw.settimeout(min(patience, _HANDSHAKE))
             _prepare(raw)
             wrapped = credentials.listening.wrap_socket(raw, server_side=True)
             return cls(wrapped, initiator=False, patience=patience)

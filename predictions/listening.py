@@ -17,8 +17,7 @@ from predictions.errors import QueryRefused
 from predictions.link import Address, Link
 
 _MOST_LINKS: Final = 256
-_MOST_OF_ONE: Final = 16
-_HANDSHAKE: Final = 5.0
+_MOST_OF_ONE: Final = 32
 
 
 class Listener:
@@ -27,14 +26,17 @@ class Listener:
     Args:
         address: where; port 0 takes a free one.
         credentials: of this server.
+        patience: seconds that links wait for their peer.
         attend: is given each link in a thread of its own; the link ends when it returns.
 
     Raises:
         SetupError: the address cannot be used.
     """
 
-    def __init__(self, address: Address, credentials: Credentials, attend: Callable[[Link], None]) -> None:
-        self._credentials, self._attend = credentials, attend
+    def __init__(
+        self, address: Address, credentials: Credentials, patience: float, attend: Callable[[Link], None]
+    ) -> None:
+        self._credentials, self._patience, self._attend = credentials, patience, attend
         self._links: set[Link] = set()
         self._knocking = 0
         self._lock = threading.Lock()
@@ -85,7 +87,7 @@ class Listener:
     def _serve(self, raw: socket.socket) -> None:
         link: Link | None = None
         try:
-            link = Link.accept(raw, self._credentials, _HANDSHAKE)
+            link = Link.accept(raw, self._credentials, self._patience)
         except ChorusError:  # a stranger, or one that went away; it has no right to a line in the log
             return
         finally:

@@ -12,7 +12,7 @@ from predictions.program import Answer
 
 IDENTIFIER_BYTES: Final = 16
 NO_EVALUATION: Final = bytes(IDENTIFIER_BYTES)
-MOST_NAME: Final = 64
+MOST_NAME: Final = 80
 _ANSWERS: Final = tuple(Answer)
 _ASK: Final = struct.Struct(">16s16s?BI")
 _LOT: Final = struct.Struct(">Q?BI")

@@ -115,16 +115,15 @@ class OnlineServer(Server):
                     model.meter.charge(client.peer, ask.answer, ask.rows)
                     self.serve_query(client, frame.query, ask, model, counts)
             except ChorusError as error:
-                self.counts["refused" if isinstance(error, QueryRefused) else "failed"] += 1
-                self.place.say(f"{self.place.party}: query of {client.peer} not answered: {error.line}")
+                self.count("refused" if isinstance(error, QueryRefused) else "failed")
+                self.complain(f"query of {client.peer} not answered: {error.line}")
                 client.fail(error, frame.query)
             else:
-                self.counts["queries"] += ask.last
-                self.counts["examples"] += ask.rows
-                self.after_query(ask)
+                self.count("examples", ask.rows)
+                self.after_query(ask, self.count("queries", ask.last))
 
-    def after_query(self, ask: Ask) -> None:
-        """Called when a query was answered and its client has heard."""
+    def after_query(self, ask: Ask, answered: int) -> None:
+        """Called when a query was answered and its client has heard; so many were by now."""
 
     def answer(
         self, client: Link, query: bytes, ask: Ask, model: Model, lot: Lot, lane: Link, counts: Counts

@@ -29,16 +29,15 @@ class SecondServer(OnlineServer):
     Args:
         place: where it runs.
         most_bytes: as the first server's; twice as much is the most that lots may take here.
-        patience: seconds that a query waits for the helper, the first server and the client.
         follows: whether it ends when the first server has served all requests.
     """
 
     number = 2
 
-    def __init__(self, place: Place, most_bytes: int, patience: float, *, follows: bool = False) -> None:
+    def __init__(self, place: Place, most_bytes: int, *, follows: bool = False) -> None:
         super().__init__(place)
-        self._most_bytes, self._patience, self._follows = most_bytes, patience, follows
-        self._meetings = Meetings(patience)
+        self._most_bytes, self._follows = most_bytes, follows
+        self._meetings = Meetings(place.patience)
         self._pool = Pool(_ROOM * most_bytes)
         self._supply: Supply | None = None
 
@@ -59,7 +58,9 @@ class SecondServer(OnlineServer):
                 )
             return needed
 
-        self._supply = Supply(self._connect_helper, part.sharing.identifier, self._pool, size, self._say)
+        self._supply = Supply(
+            lambda: self.place.connect(HELPER), part.sharing.identifier, self._pool, size, self._say
+        )
 
     def attend(self, link: Link) -> None:
         """Serve a client, or a lane of the first server."""
@@ -75,8 +76,8 @@ class SecondServer(OnlineServer):
         meeting = self._meetings.find(query, client, ask)
         try:
             begin = meeting.begin
-            self._pool.join(begin.epoch, self._patience)
-            lot = self._pool.take(begin.epoch, begin.number, self._patience)
+            self._pool.join(begin.epoch, self.place.patience)
+            lot = self._pool.take(begin.epoch, begin.number, self.place.patience)
             self.answer(client, query, ask, model, lot, meeting.lane, counts)
         except ChorusError as error:
             meeting.lane.fail(error)
@@ -104,9 +105,6 @@ class SecondServer(OnlineServer):
             except ChorusError:
                 self._pool.burn(begin.number)
                 raise
-
-    def _connect_helper(self) -> Link:
-        return Link.connect(self.place.peers[HELPER], self.place.credentials, HELPER, self._patience)
 
     def _say(self, line: str) -> None:
         self.place.say(f"{SECOND}: {line}")

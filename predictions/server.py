@@ -7,6 +7,7 @@ servers, and where its files lie.
 
 import json
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from predictions.listening import Listener
 from predictions.sharing import MOST_OFFER, MOST_PART, Keeper, Part, Sharing
 
 PART: Final = "part"
+_MINUTE: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Place:
         credentials: its own.
         keeper: of its files.
         say: takes a line for the log; no line holds anything secret.
+        patience: seconds that a query waits for another party.
     """
 
     party: str
@@ -43,6 +46,15 @@ class Place:
     credentials: Credentials
     keeper: Keeper
     say: Callable[[str], None]
+    patience: float = PATIENCE
+
+    def connect(self, party: str) -> Link:
+        """Open a link to another server.
+
+        Raises:
+            LinkFailed: it cannot be reached.
+        """
+        return Link.connect(self.peers[party], self.credentials, party, self.patience)
 
 
 class Server(ABC):
@@ -50,7 +62,9 @@ class Server(ABC):
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._said: dict[str, float] = {}
+        self._lock = threading.Lock()
         self.ending = threading.Event()
         self._listener: Listener | None = None
         self._installing = threading.Lock()
@@ -83,7 +97,9 @@ class Server(ABC):
             part = Part.from_bytes(kept)
             self.install(part)
             self.place.say(f"{self.place.party}: has its part of model {part.sharing.name}")
-        self._listener = Listener(self.place.listen, self.place.credentials, self._attend)
+        self._listener = Listener(
+            self.place.listen, self.place.credentials, self.place.patience, self._attend
+        )
         self.place.say(f"{self.place.party}: listens on {self.place.listen.host}:{self._listener.port}")
         return self._listener.port
 
@@ -94,6 +110,22 @@ class Server(ABC):
         if self._listener is not None:
             self._listener.close()
         self.place.say(f"{self.place.party}: ended")
+
+    def count(self, name: str, by: int = 1) -> int:
+        """Add to a count that the owner can see; what it comes to."""
+        with self._lock:
+            self._counts[name] += by
+            return self._counts[name]
+
+    def complain(self, line: str) -> None:
+        """Log what went wrong; the same line at most once a minute, however often it does."""
+        now = time.monotonic()
+        with self._lock:
+            self._said = {said: when for said, when in self._said.items() if now - when < _MINUTE}
+            new = line not in self._said
+            self._said.setdefault(line, now)
+        if new:
+            self.place.say(f"{self.place.party}: {line}")
 
     def drop_links(self, *parties: str) -> None:
         """End the links that parties opened."""
@@ -110,7 +142,7 @@ class Server(ABC):
             link.fail(error)
             # A party that hangs up is none of the log's business.
             if link.fileno() >= 0:
-                self.place.say(f"{self.place.party}: {link.peer}: {error.line}")
+                self.complain(f"{link.peer}: {error.line}")
 
     def _attend_owner(self, link: Link) -> None:
         asked = {Kind.OFFER: (2, MOST_OFFER), Kind.STATUS: (0, 0), Kind.SHUTDOWN: (0, 0)}
@@ -120,7 +152,7 @@ class Server(ABC):
                 self._take_part(link, Sharing.from_bytes(frame.payload))
                 link.send(Kind.DONE)
             elif frame.kind is Kind.STATUS:
-                link.send(Kind.DONE, json.dumps(dict(sorted(self.counts.items()))).encode())
+                link.send(Kind.DONE, json.dumps(dict(sorted(self._counts.items()))).encode())
             else:
                 self.place.say(f"{self.place.party}: the owner shuts it down")
                 link.send(Kind.DONE)

@@ -73,7 +73,7 @@ class Supply:
             link.send(kind, payload)
 
     def _run(self) -> None:
-        failures = 0
+        failures, said = 0, ""
         while not self._closed.is_set():
             try:
                 with self._connect() as link:
@@ -81,8 +81,10 @@ class Supply:
                     self._take(link)
             except ChorusError as error:
                 if self._pool.epoch:
-                    failures = 0
-                    self._say(error.line)
+                    failures, said = 0, ""
+                if error.line != said:
+                    said = error.line
+                    self._say(said)
             self._pool.end()
             self._closed.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1

@@ -32,6 +32,7 @@ _Answers = Annotated[str, typer.Option(help="What clients may ask for, of logits
 _Quota = Annotated[int, typer.Option(help="Examples a client may ask about, in all; 0: any number.")]
 _Rate = Annotated[float, typer.Option(help="Examples a second and client, on average; 0: any rate.")]
 _Rows = Annotated[int, typer.Option(help="Largest batch, canaries included.")]
+_Patience = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a server.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")]
 _KITS = Path("predictions-kits")
 _ALICE = _KITS / "clients" / "alice"
@@ -112,7 +113,7 @@ def serve(
     requests: Annotated[int, typer.Option(min=0, help="End after so many answers; 0: go on.")] = 0,
     ahead: Annotated[int, typer.Option(min=0, help="Lots made ahead for each kind and size of query.")] = 1,
     memory: Annotated[int, typer.Option(min=1, help="MiB that lots made ahead may take.")] = 256,
-    patience: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for another server.")] = 10.0,
+    patience: _Patience = 10.0,
     host: Annotated[str, typer.Option(help="Address to listen on; default: as the kit says.")] = "",
 ) -> None:
     """Run a server; or all three, as processes of this machine."""
@@ -122,8 +123,8 @@ def serve(
 
     folders = made.server_folders(path)
     if len(folders) == 1:
-        work = Work(requests, ahead, memory << 20, patience)
-        serving.serve(serving.ServerStart(folders[0], host, work), _say)
+        work = Work(requests, ahead, memory << 20)
+        serving.serve(serving.ServerStart(folders[0], host, work, patience), _say)
         return
     options = [
         f"--requests={requests}", f"--ahead={ahead}", f"--memory={memory}", f"--patience={patience}",
@@ -152,6 +153,7 @@ def query(
     ] = None,
     task: _Task = "",
     data_path: _Data = "",
+    patience: _Patience = 20.0,
     as_json: _AsJson = False,
 ) -> None:
     """Ask about examples; no server learns question or answer."""
@@ -166,7 +168,7 @@ def query(
     chosen = (
         asking.from_file(inputs) if inputs else asking.from_task(task or opened.task, data_path, index or [])
     )
-    with Client(found) as client:
+    with Client(found, patience) as client:
         reply = client.query(chosen.inputs, asking.answer_of(answer), canaries)
     answers = asking.shown_answers(answer, reply, places)
     cost = {
@@ -193,6 +195,7 @@ def evaluate(
     ] = 1,
     task: _Task = "",
     data_path: _Data = "",
+    patience: _Patience = 20.0,
     as_json: _AsJson = False,
 ) -> None:
     """Count how many of a secret test set a secret model labels right; nothing else is revealed, to anybody."""
@@ -206,7 +209,7 @@ def evaluate(
     if not (task or opened.task):
         raise ConfigError("the kit names no task; give --task")
     data = asking.all_of(task or opened.task, data_path, examples)
-    with Client(found) as client:
+    with Client(found, patience) as client:
         told = count_right(client, data.inputs, data.labels, rows, checks)
     cost = {"seconds": told.seconds, "sent": told.sent, "received": told.received, "checks": told.checks}
     if as_json:

@@ -28,11 +28,13 @@ class ServerStart:
         folder: of the server's kit.
         host: address to listen on; "" for that of the kit.
         work: how it works.
+        patience: seconds that a query waits for another party.
     """
 
     folder: Path
     host: str
     work: Work
+    patience: float
 
 
 def serve(start: ServerStart, say: Callable[[str], None]) -> None:
@@ -62,12 +64,12 @@ def _server(start: ServerStart, say: Callable[[str], None]) -> Server:
     if start.host:
         listen = Address(start.host, listen.port)
     keeper = FolderKeeper(kit.folder / STATE)
-    place = Place(kit.party, listen, kit.servers, kit.credentials, keeper, say)
+    place = Place(kit.party, listen, kit.servers, kit.credentials, keeper, say, start.patience)
     work, follows = start.work, bool(start.work.requests)
     if kit.party == HELPER:
         return HelperServer(place, follows=follows)
     if kit.party == FIRST:
         return FirstServer(place, work)
     if kit.party == SECOND:
-        return SecondServer(place, work.most_bytes, work.patience, follows=follows)
+        return SecondServer(place, work.most_bytes, follows=follows)
     raise ConfigError(f"{kit.party} is no server; take the kit anew")

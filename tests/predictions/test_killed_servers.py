@@ -70,7 +70,7 @@ class Killer:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with served(Work(ahead=0, patience=1.5)) as running:
+    with served(Work(ahead=0), patience=1.5) as running:
         yield running
 
 

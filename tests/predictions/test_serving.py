@@ -169,7 +169,7 @@ def test_a_new_sharing_takes_the_place_of_the_old() -> None:
 
 
 def test_servers_end_after_the_requests_they_were_started_for() -> None:
-    with served(Work(requests=2, patience=PATIENCE)) as stage:
+    with served(Work(requests=2)) as stage:
         with stage.client() as client:
             client.query(inputs(1))
             client.query(inputs(1))

@@ -82,7 +82,7 @@ class Memory:
 class Stage:
     """Servers by party; `start` and `stop` one as its process would."""
 
-    work: Work = field(default_factory=lambda: Work(patience=PATIENCE))
+    work: Work = field(default_factory=lambda: Work())
     limits: Limits = field(default_factory=Limits)
     addresses: dict[str, Address] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
@@ -90,11 +90,18 @@ class Stage:
     keepers: dict[str, Memory] = field(default_factory=lambda: {party: Memory() for party in SERVERS})
     lines: list[str] = field(default_factory=list)
     prepared: owner.Prepared | None = None
+    patience: float = PATIENCE
 
     def start(self, party: str) -> None:
         where = self.addresses.get(party, Address("127.0.0.1", 0))
         place = Place(
-            party, where, self.addresses, credentials()[party], self.keepers[party], self.lines.append
+            party,
+            where,
+            self.addresses,
+            credentials()[party],
+            self.keepers[party],
+            self.lines.append,
+            self.patience,
         )
         follows = bool(self.work.requests)
         if party == HELPER:
@@ -102,7 +109,7 @@ class Stage:
         elif party == FIRST:
             server = FirstServer(place, self.work)
         else:
-            server = SecondServer(place, self.work.most_bytes, self.work.patience, follows=follows)
+            server = SecondServer(place, self.work.most_bytes, follows=follows)
         self.addresses[party] = Address("127.0.0.1", server.open())
         self.servers[party] = server
         self.threads[party] = threading.Thread(target=server.wait, daemon=True)
@@ -136,9 +143,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def served(work: Work | None = None, limits: Limits | None = None) -> Iterator[Stage]:
+def served(
+    work: Work | None = None, limits: Limits | None = None, patience: float = PATIENCE
+) -> Iterator[Stage]:
     """Three servers with a shared model."""
-    stage = Stage(work or Work(patience=PATIENCE), limits or Limits())
+    stage = Stage(work or Work(), limits or Limits(), patience=patience)
     try:
         for party in (HELPER, SECOND, FIRST):
             stage.start(party)
