@@ -56,7 +56,7 @@ class FirstServer(OnlineServer):
             self._supply.close()
         pool = Pool(self._work.most_bytes)
         supply = Supply(
-            lambda: self._connect(HELPER), part.sharing.identifier, pool, lambda order: 0, self._say
+            lambda: self.place.connect(HELPER), part.sharing.identifier, pool, lambda order: 0, self._say
         )
 
         def size(answer: Answer, rows: int) -> int:
