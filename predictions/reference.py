@@ -52,7 +52,7 @@ def wires(program: Program, weights: tuple[Weights, ...], inputs: Integers) -> d
     Raises:
         PredictionRange: as of `evaluate`.
     """
-    found = {0: torch.from_numpy(np.ascontiguousarray(inputs))}
+    found = {0: torch.tensor(inputs)}
     for operation in program.operations:
         value = _result(program, operation, weights, found)
         found[operation.target] = _checked(value, program.wires[operation.target])

@@ -53,7 +53,7 @@ def calibrate(
     found = reference.wires(program, weights, inputs)
     ours = to_logits(program, found[program.operations[-1].target])
     with torch.no_grad():
-        theirs = evaluation_copy(module)(torch.from_numpy(np.asarray(samples, np.float64))).numpy()
+        theirs = evaluation_copy(module)(torch.tensor(samples, dtype=torch.float64)).numpy()
     error, size = float(np.abs(ours - theirs).max()), max(1.0, float(np.abs(theirs).max()))
     if not error <= MOST_ERROR * size:
         raise UnsupportedModel(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arithmetic.errors import ParameterError
+from clients.tasks import load_task
 from predictions.conversion import SUPPORTED, calibrate, convert
 from predictions.errors import PredictionRange, UnsupportedModel
 from predictions.validity import check
@@ -240,3 +241,17 @@ def test_a_range_or_shape_that_is_none_is_refused(shape: tuple[int, ...], low: f
 def test_the_table_says_what_each_layer_costs() -> None:
     assert len(SUPPORTED) > 8
     assert all(each.layers and each.limits and each.cost for each in SUPPORTED)
+
+
+@pytest.mark.parametrize(
+    ("task", "shape"),
+    [("mnist", (1, 28, 28)), ("mnist_softmax", (1, 28, 28)), ("digits_softmax", (1, 8, 8))],
+)
+def test_networks_of_these_tasks_convert(task: str, shape: tuple[int, ...]) -> None:
+    program, _ = convert(load_task(task).network(), shape, 0.0, 1.0)
+    assert program.wires[-1].shape == (10,)
+
+
+def test_the_network_of_the_task_digits_is_refused_by_its_first_norm() -> None:
+    with pytest.raises(UnsupportedModel, match=r"layer '1' \(GroupNorm\)"):
+        convert(load_task("digits").network(), (1, 8, 8), 0.0, 1.0)
