@@ -3,6 +3,7 @@
 ChorusError
   UnsupportedModel   CONFIG   a layer that cannot be converted, named; nothing has left the owner
   PredictionRange    RANGE    a model or an input outside the range that fixed point was proven for
+  ModelRejected      FORMAT   a model file or a program that is torn, hostile, or breaks the contract
   LinkFailed         STATE    a server that is gone or was cut off; the material of the query is burnt
   FrameRejected      FORMAT   a frame that is truncated, oversize, replayed, out of turn or badly tagged
   AnswerRejected     CRYPTO   servers that disagree, or a canary that came back wrong: no prediction is given
@@ -24,6 +25,13 @@ class PredictionRange(ChorusError):
     """Fixed point was not proven for this model or this input; nothing was computed."""
 
     code = "RANGE"
+
+
+class ModelRejected(ChorusError):
+    """A model file or a program that cannot be accepted; the message says what is wrong with it."""
+
+    code = "FORMAT"
+    shareable = True
 
 
 class LinkFailed(ChorusError):

@@ -1,13 +1,13 @@
 """How many neighbours a client needs, and how many shares rebuild a secret, so that strangers suffice.
 
-Decides: the smallest even number of neighbours k, and the smallest threshold t with it, for which a
-random k-regular Harary graph (Bell et al., CCS 2020, section 3) is private and completes; the complete
-graph when no smaller one will do; a refusal when not even that.
+Decides: the smallest even number of neighbours k, and the smallest threshold t with it, for which a random k-regular
+Harary graph (Bell et al., CCS 2020, section 3) is private and completes; the complete graph when no smaller one will
+do; a refusal when not even that.
 Refuses to know: who the neighbours are (`secagg.graph`), and what a share is (`secagg.shamir`).
 
-Of n clients, C = floor(corrupt_fraction * n) work for the adversary and D = floor(dropout_fraction * n)
-vanish, both fixed independently of the graph's seed. The graph is good when all of these hold (the events
-that Bell et al. ask of a graph in section 3, and for an active server in section 4):
+Of n clients, C = floor(corrupt_fraction * n) work for the adversary and D = floor(dropout_fraction * n) vanish, both
+fixed independently of the graph's seed. The graph is good when all of these hold (the events that Bell et al. ask of a
+graph in section 3, and for an active server in section 4):
 
     connected   the graph stays connected without the corrupt and the dropped, so that the server learns
                 one sum over all honest survivors and not sums over parts of them;
@@ -20,14 +20,13 @@ that Bell et al. ask of a graph in section 3, and for an active server in sectio
 The first two fail with probability below 2^-security_bits together, one half each; the third below
 2^-correctness_bits. Each is a union bound over clients, or over pairs of gaps in the ring.
 
-Shares. The bounds count k shares of a secret, one held by each *neighbour*; `neighbours` never counts the
-client itself. Against a curious server a client may hold one share more, of its own self mask: only the
-server learns it, and only when it should. Bounds leave it unused but for one case: Shamir's least
-threshold is 2, and where t = 1 would be private, a survivor needs one surviving neighbour besides itself.
-Against an active server in a regular graph a client must hold no share of its own: with k + 1 shares the
-rule is 2t > k + 1 + X, and t is one too small wherever k + X is odd. In the complete graph, which is
-public knowledge and not random, every client holds one of n shares, and the rules are those of Bonawitz
-et al. (CCS 2017): survivors >= t > C, against an active server 2t > n + C.
+Shares. The bounds count k shares of a secret, one held by each *neighbour*; `neighbours` never counts the client
+itself. Against a curious server a client may hold one share more, of its own self mask: only the server learns it, and
+only when it should. Bounds leave it unused but for one case: Shamir's least threshold is 2, and where t = 1 would be
+private, a survivor needs one surviving neighbour besides itself. Against an active server in a regular graph a client
+must hold no share of its own: with k + 1 shares the rule is 2t > k + 1 + X, and t is one too small wherever k + X is
+odd. In the complete graph, which is public knowledge and not random, every client holds one of n shares, and the rules
+are those of Bonawitz et al. (CCS 2017): survivors >= t > C, against an active server 2t > n + C.
 """
 
 import enum

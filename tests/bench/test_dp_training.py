@@ -9,7 +9,7 @@ import pytest
 from tests.support.launched import ROOT
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_quick_run_ends_with_one_object_a_line() -> None:
     command = [sys.executable, "-m", "bench.dp_training", "--quick", "--json", "--model", "digits"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)

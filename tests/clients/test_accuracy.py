@@ -64,7 +64,7 @@ def test_a_run_is_deterministic_by_seed() -> None:
     assert not np.array_equal(one["0.weight"], other["0.weight"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_real_images_reach_98_in_five_rounds() -> None:
     if not REAL.is_dir():
         pytest.skip(f"no MNIST files in {REAL}; see the README there")
