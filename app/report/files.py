@@ -10,7 +10,7 @@ from typing import Final
 from app import model_card
 from app.durable import write_whole
 from app.finding_runs import near
-from app.progress import printable
+from app.phrases import printable
 from app.report import export
 from app.report.page import page, state_of
 from app.report.spent import spent

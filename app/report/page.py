@@ -19,7 +19,7 @@ from app import answers
 from app.config import FIELDS, RunConfig, defaults
 from app.finding_runs import is_going, near
 from app.model_card import loading
-from app.progress import size
+from app.phrases import size
 from app.report import pictures
 from app.report.spent import Spent, spent
 from app.report.story import Story, clean

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.progress import size
+from app.phrases import size
 from app.report import chart
 from app.report.chart import Picture, Series
 from app.report.spent import Spent
