@@ -165,6 +165,8 @@ ENTRIES: Final[tuple[Entry, ...]] = (
           "Wait for the quota, or ask for a kind of answer that the owner allows."),
     Entry(DOES_NOT_HOLD, (), "`chorus verify` found something that does not hold.",
           "Its lines that begin with fails say what, and in whose transcript."),
+    Entry("CH-P26", ("predictions.errors.ModelRejected",), "A model file or a program for private predictions cannot be accepted.",
+          "The line says what is wrong with it; share the model again with the same version."),
     Entry("CH-E01", ("arithmetic.errors.SetupError", "arithmetic.errors.ChorusError"),
           "This machine lacks something: a file, a port, a package.", "The line names it."),
     Entry("CH-E02", ("app.superlink.SuperLinkDown",), "Flower's SuperLink did not start, or ended in mid-run.",
