@@ -1,8 +1,8 @@
 """How simulated clients share the GPUs of this machine, found without importing torch.
 
 Flower gives a simulated client no GPU unless told, and then hides all of them: a GPU machine would
-train on its CPU without a word. This module decides how many clients work at once and which part of
-a GPU each one gets; it refuses to know what they train.
+train on its CPU without a word. This module decides how many clients work at once, never more than memory holds, and
+which part of a GPU each one gets; it refuses to know what they train.
 """
 
 import math
@@ -13,21 +13,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from app.memory import free_gpu_memory, free_memory
 from arithmetic.errors import SetupError
 
 _NO_GPU: Final = (
     "device = {device!r} needs a GPU that this machine does not show ({found}); "
-    "use -c device=auto or device=cpu, or run where `nvidia-smi -L` lists it"
+    "use --gpu auto or -c device=cpu, or run where `nvidia-smi -L` lists it"
 )
+# A worker is a process with torch and Ray in it: 0.4 GB before it has data; on a GPU a context of its own beside that.
+_A_WORKER: Final = 600 << 20
+_ON_A_GPU: Final = 1536 << 20
+
+
+class NoGpu(SetupError):
+    """A GPU was asked for that this machine does not show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Simulated clients at work at once, one core each, and the part of a GPU for each."""
+    """Simulated clients at work at once, one core each, and the part of a GPU for each.
+
+    Attributes:
+        limit: why there are fewer than cores and clients allow, as a sentence; empty where there are not.
+    """
 
     cores: int
     gpus: int
     gpu_share: float
+    limit: str = ""
 
     @property
     def federation(self) -> tuple[str, ...]:
@@ -48,17 +61,32 @@ def plan(device: str, clients: int) -> Workers:
         clients: simulated clients.
 
     Raises:
-        SetupError: `cuda` or `cuda:N` was asked for and is not here.
+        NoGpu: `cuda` or `cuda:N` was asked for and is not here.
     """
-    cores = min(_cores(), clients)
+    cores, limit = _fitting(min(_cores(), clients), _room(free_memory(), _A_WORKER), "memory")
     if device in ("cpu", "mps"):
-        return Workers(cores, 0, 0.0)
+        return Workers(cores, 0, 0.0, limit)
     gpus = _visible_gpus(os.environ)
     wanted = int(device.partition(":")[2] or 0) + 1 if device.startswith("cuda") else 0
     if gpus < wanted:
         found = f"{gpus} GPU{'' if gpus == 1 else 's'} found"
-        raise SetupError(_NO_GPU.format(device=device, found=found))
-    return Workers(cores, gpus, share(cores, gpus))
+        raise NoGpu(_NO_GPU.format(device=device, found=found))
+    room = [max(1, free // _ON_A_GPU) for free in free_gpu_memory()[:gpus]]
+    if gpus and len(room) == gpus:
+        cores, tight = _fitting(cores, min(room) * gpus, "GPU memory")
+        limit = tight or limit
+    return Workers(cores, gpus, share(cores, gpus), limit)
+
+
+def _room(free: int | None, each: int) -> int | None:
+    return None if free is None else max(1, free // each)
+
+
+def _fitting(workers: int, room: int | None, what: str) -> tuple[int, str]:
+    """As many workers as there is room for, and the sentence where that is fewer."""
+    if room is None or workers <= room:
+        return workers, ""
+    return room, f"{room} of {workers} clients work at once: the free {what} holds no more"
 
 
 def share(workers: int, gpus: int) -> float:

@@ -22,7 +22,7 @@ from safetensors.numpy import load, save
 
 from app.config import RunConfig
 from app.durable import write_whole
-from app.resuming import configuration_digest
+from app.resuming import NoCheckpoint, configuration_digest
 from app.run_directory import RunDirectory
 from arithmetic.errors import SetupError
 from strategies.snapshot import Arrays, Snapshot
@@ -37,10 +37,6 @@ _Count = Annotated[int, Field(ge=0)]
 
 class CheckpointRefused(SetupError):
     """One file is not used; the message says why, and names it."""
-
-
-class NoCheckpoint(SetupError):
-    """No file is usable: the run cannot be continued."""
 
 
 class _Numbers(BaseModel):

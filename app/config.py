@@ -37,6 +37,14 @@ _KINDS: Final[dict[object, str]] = {
 }
 
 
+class UnknownSetting(ConfigError):
+    """A key that no run has."""
+
+
+class SettingRefused(ConfigError):
+    """A key with a value that it does not take."""
+
+
 class RunConfig(RunKeys):
     """One run, checked."""
 
@@ -54,13 +62,13 @@ class RunConfig(RunKeys):
             ConfigError: one line that names the key, the value and what is allowed.
         """
         for key in mapping:
-            _refuse_unknown(key)
+            _refuse_unknown(key, "run config")
         try:
             config = cls.model_validate(dict(mapping))
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             key = kebab(str(first["loc"][0]))
-            raise ConfigError(_wrong(key, mapping.get(key))) from None
+            raise SettingRefused(_wrong(key, mapping.get(key))) from None
         _check_texts(config)
         _check_together(config)
         check_job(config)
@@ -116,7 +124,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not key:
             raise ConfigError(f"{text!r} is not key=value; write for example -c rounds=3")
-        _refuse_unknown(key)
+        _refuse_unknown(key, "-c")
         overrides[key] = _toml_value(key, value)
     return overrides
 
@@ -131,7 +139,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"{_shown(str(path))} is no TOML ({error}); write a key = value a line") from None
     for key in table:
-        _refuse_unknown(key)
+        _refuse_unknown(key, path.name)
     return table
 
 
@@ -146,7 +154,7 @@ def _toml_value(key: str, text: str) -> object:
         # On a command line 2024 may be the name of a folder: what a text key gets is text.
         return value if single and isinstance(value, str) else text
     if not single:
-        raise ConfigError(f"{key} = {_shown(text)} cannot be used; it takes {allowed(key)}")
+        raise SettingRefused(f"{key} = {_shown(text)} cannot be used; it takes {allowed(key)}")
     return value
 
 
@@ -171,11 +179,14 @@ def _bounds(field: FieldInfo) -> list[str]:
     return words
 
 
-def _refuse_unknown(key: object) -> None:
+def _refuse_unknown(key: object, source: str) -> None:
     if isinstance(key, str) and key in FIELDS:
         return
     near = difflib.get_close_matches(str(key).replace("_", "-").lower(), FIELDS, n=1, cutoff=0.0)
-    raise ConfigError(f"unknown key {_shown(key)}; the nearest known key is {near[0]!r}")
+    raise UnknownSetting(
+        f'Unknown setting {_shown(key)} (from {_shown(source)[1:-1]}). Did you mean "{near[0]}"? All settings: '
+        "chorus config show"
+    )
 
 
 def _wrong(key: str, value: object) -> str:
@@ -198,9 +209,9 @@ def _shown(value: object) -> str:
 
 def _check_texts(config: RunConfig) -> None:
     if not _TASK.match(config.task):
-        raise ConfigError(_wrong("task", config.task))
+        raise SettingRefused(_wrong("task", config.task))
     if not _DEVICE.match(config.device):
-        raise ConfigError(_wrong("device", config.device))
+        raise SettingRefused(_wrong("device", config.device))
     for key, text in (
         ("data-path", config.data_path), ("run-dir", config.run_dir), ("resume", config.resume),
         ("roster", config.roster), ("query", config.query),

@@ -21,11 +21,27 @@ def check_job(config: RunKeys) -> None:
     Raises:
         ConfigError: one line that names the key, the value and what to do.
     """
+    if config.demonstration and config.job in ("analytics", "ring"):
+        raise ConfigError(
+            f"demonstration = true does nothing with job = {config.job}; it shows a masked update"
+        )
+    _check_end(config)
     if config.job == "gradients":
         _check_gradients(config)
     elif config.optimizer != _standard("optimizer"):
         raise ConfigError(
             f"optimizer = {config.optimizer} does nothing with job = {config.job}; choose strategy, or job = gradients"
+        )
+
+
+def _check_end(config: RunKeys) -> None:
+    """What ends a run early must have something to go by."""
+    if config.patience and config.job == "analytics":
+        raise ConfigError(f"patience = {config.patience} does nothing with job = analytics")
+    if config.patience and config.privacy != "none" and not config.central_test:
+        raise ConfigError(
+            f"patience = {config.patience} has no loss to go by: with privacy = {config.privacy} none leaves the "
+            "clients; leave central-test on, or patience at 0"
         )
 
 

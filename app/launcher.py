@@ -23,29 +23,30 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from app import superlink
+from app import catalogue, superlink
 from app.accelerators import Workers, plan
+from app.catalogue import Failure
+from app.closing import closing_lines
 from app.config import RunConfig
+from app.finding_runs import LAUNCHER, near, short_of
 from app.flower_commands import Flower
+from app.invocation import command
+from app.phrases import printable
 from app.processes import adopt_orphans, descendants, end_descendants
-from app.progress import Tail, printable, result_lines
-from app.ring_keys import RING
 from app.run_directory import RunDirectory
-from app.tallies import devices_line
-from arithmetic.errors import ChorusError, SetupError
+from app.tail import Tail
+from arithmetic.errors import ChorusError
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
-_EXIT_OF_CODE: Final = {"CONFIG": 2, "ENV": 4} | dict.fromkeys(
-    ("FORMAT", "AUTH", "STATE", "VIEW", "POLICY", "CRYPTO", "SHARE", "RANGE", "QUORUM"), 3
-)
-_TYPED: Final = re.compile(rf"\b({'|'.join(_EXIT_OF_CODE)}): .+")
+_TYPED: Final = re.compile(rf"\b({'|'.join(catalogue.WORDS)}): (.+)")
 _GRACE: Final = 5.0
 # Flower needs seconds to take Ray down before it calls a run finished; a failed run needs no status.
 _LAST_WORDS: Final = {"run_finished": 60.0, "run_failed": 3.0}
 
 Event = Mapping[str, Any]
 Say = Callable[[str], None]
+Complain = Callable[[Failure], None]
 
 
 class Stopped(BaseException):
@@ -58,11 +59,16 @@ class Stopped(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: exit code, lines for the result, one line for the error ("" when none)."""
+    """How a run ended: lines for the result, or what went wrong; a signal's exit code."""
 
-    exit_code: int
     lines: tuple[str, ...] = ()
-    error: str = ""
+    failure: Failure | None = None
+    stopped: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return self.stopped or (self.failure.exit_code if self.failure else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,21 @@ class Request:
     app: Path = REPOSITORY
 
 
-def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> int:
+def launch(
+    request: Request,
+    say: Say,
+    show_event: Callable[[Event], None],
+    complain: Complain,
+    show_log: Callable[[Path], None],
+) -> int:
     """Run once and leave nothing behind but the run directory.
 
     Args:
         request: a checked configuration and where runs are written.
         say: prints one line.
         show_event: is handed every event as it happens.
+        complain: is handed what went wrong.
+        show_log: is handed the log of a run that crashed.
 
     Returns:
         The exit code (see the module's table).
@@ -89,33 +103,55 @@ def launch(request: Request, say: Say, show_event: Callable[[Event], None]) -> i
     adopt_orphans()
     _raise_on_signals()
     directory: RunDirectory | None = None
+    ours: RunDirectory | None = None
     try:
         workers = plan(request.config.device, request.config.clients)
         directory = _directory(request)
-        say(f"run {directory.id} in {_near(directory.path)}")
+        say(f"run {directory.id} in {near(directory.path)}")
+        if workers.limit:
+            say(workers.limit)
         with directory.at_work(directory.log):
             if request.config.resume:
                 _take_over(directory, request.config)
+            ours = directory
             outcome = _supervise(request, directory, workers, show_event)
     except Stopped as stopped:
         _ignore_signals()
-        outcome = Outcome(stopped.exit_code, error="stopped; nothing of the run is left running")
+        outcome = Outcome(stopped=stopped.exit_code)
     except ChorusError as error:
-        outcome = Outcome(_EXIT_OF_CODE.get(error.code, 1), error=error.line)
+        outcome = Outcome(failure=catalogue.failure_of(error))
     except OSError as error:
-        outcome = Outcome(4, error=f"ENV: {error}; free the disk or name another --runs-dir")
+        text = f"{error}; free the disk or name another --runs-dir"
+        outcome = Outcome(failure=Failure(catalogue.NO_ROOM, text))
     finally:
         _ignore_signals()
         left = end_descendants(_GRACE) if descendants(os.getpid()) else []
+    if directory and outcome.failure and outcome.failure.number == catalogue.CRASH:
+        show_log(directory.log)
+    _tell(outcome, directory, ours, say, complain)
+    if left:
+        complain(Failure(catalogue.NOT_ENDED, f"processes {left} could not be ended; end them by hand"))
+    return outcome.exit_code
+
+
+def _tell(
+    outcome: Outcome, directory: RunDirectory | None, ours: RunDirectory | None, say: Say, complain: Complain
+) -> None:
+    """The result, its page, or what went wrong and how it goes on; `ours` is the run that was at work here."""
     for line in outcome.lines:
         say(line)
-    if outcome.error:
-        print(outcome.error, file=sys.stderr)
-    if left:
-        print(f"ENV: processes {left} could not be ended; end them by hand", file=sys.stderr)
+    if ours:
+        from app.report.files import at_the_end  # jinja2: only where there is a run to tell of
+
+        say(f"report: {at_the_end(ours)}")
+    more = ""
     if directory and _worth_continuing(directory, outcome):
-        print(f"continue: .venv/bin/python -m app resume {_near(directory.path)}", file=sys.stderr)
-    return outcome.exit_code
+        more = f" Continue: {command()} resume {short_of(directory)}"
+    if outcome.stopped:
+        print(f"stopped; nothing of the run is left running.{more}", file=sys.stderr)
+    elif outcome.failure:
+        dot = "." if more and not outcome.failure.message.endswith(".") else ""
+        complain(Failure(outcome.failure.number, f"{outcome.failure.message}{dot}{more}"))
 
 
 def _take_over(directory: RunDirectory, config: RunConfig) -> None:
@@ -128,7 +164,7 @@ def _take_over(directory: RunDirectory, config: RunConfig) -> None:
 def _worth_continuing(directory: RunDirectory, outcome: Outcome) -> bool:
     """Not where the configuration is the trouble, or the run itself has come to its end."""
     ended = directory.last_word().get("event") == "run_finished"
-    return outcome.exit_code not in (0, _EXIT_OF_CODE["CONFIG"]) and directory.has_checkpoint and not ended
+    return outcome.exit_code not in (0, 2) and directory.has_checkpoint and not ended
 
 
 def _supervise(
@@ -139,6 +175,7 @@ def _supervise(
 ) -> Outcome:
     told = Tail(directory.events, directory.events.stat().st_size if directory.events.exists() else 0)
     with superlink.temporary_home(directory.path, keep=request.keep) as home:
+        (home.flower / LAUNCHER).write_text(str(os.getpid()))
         env = superlink.environment(home, os.environ)
         flower = Flower(request.app, request.config, home, env, directory, workers)
         try:
@@ -163,17 +200,17 @@ def judge(last: Event, status: str, details: str, directory: RunDirectory, confi
         directory: where everything was written.
         config: what was asked for.
     """
-    log = _near(directory.log)
+    log = near(directory.log)
     match last.get("event"):
         case "run_failed":
-            code = printable(last.get("code", "ENV"))
-            line = f"{code}: {printable(last.get('reason', 'no reason was given'))}"
-            return Outcome(_EXIT_OF_CODE.get(code, 1), error=line)
+            number = last.get("number") or catalogue.number_of_word(str(last.get("code", "ENV")))
+            reason = printable(last.get("reason", "no reason was given"))
+            return Outcome(failure=Failure(printable(number), reason))
         case "run_finished" if status == "finished:completed":
-            return Outcome(0, tuple(_closing(last, directory, config)))
+            return Outcome(tuple(closing_lines(last, directory, config)))
     typed = _TYPED.search(details)
     if typed and not last:  # the last word did not get onto the disk, or the run was refused before its first
-        return Outcome(_EXIT_OF_CODE[typed[1]], error=printable(typed[0]))
+        return Outcome(failure=Failure(catalogue.number_of_word(typed[1]), printable(typed[2])))
     if not status:
         reason = f"Flower did not take the run: {printable(details)}; details are in {log}"
     else:
@@ -181,62 +218,7 @@ def judge(last: Event, status: str, details: str, directory: RunDirectory, confi
             f"the run ended as {printable(status)} without saying how "
             f"({printable(details) or 'no details'}); the traceback is in {log}"
         )
-    return Outcome(1, error=f"crash: {reason}")
-
-
-def _closing(last: Event, directory: RunDirectory, config: RunConfig) -> list[str]:
-    if config.job == "analytics":
-        from app import answers  # rich: only where there are any
-
-        return [
-            *answers.lines(directory.path / answers.FILE),
-            *_privacy_lines(directory, config),
-            _answered(directory),
-        ]
-    lines = [
-        *result_lines(last, config.rounds),
-        *_table(config, directory),
-        *_privacy_lines(directory, config),
-    ]
-    devices = devices_line(directory.path / "clients")
-    if devices:
-        lines.append(devices)
-    where = _near(directory.path)
-    lines.append(f"written: {where}/ model.safetensors, metrics.jsonl, events.jsonl, config.toml")
-    command, moment = ("scripts/run", "2@r2") if config.job != RING else ("scripts/run -c job=ring", "1@hop")
-    more = f"{command} -c rounds={2 * config.rounds}"
-    lines.append(f"next: {more}, or see recovery with {command} --drop {moment}:round3")
-    return lines
-
-
-def _privacy_lines(directory: RunDirectory, config: RunConfig) -> list[str]:
-    if config.privacy == "none":
-        return ["privacy: no differential privacy; the sum is what it is"]
-    from app.privacy import closing_lines  # numpy and the accountants: only where needed
-
-    try:
-        return closing_lines(config, directory.path / "ledgers")
-    except ChorusError as error:  # the run and what came of it stand
-        return [f"privacy: what was spent cannot be said: {error.line}"]
-
-
-def _answered(directory: RunDirectory) -> str:
-    names = ("answers.json", "answers.png", "events.jsonl", "config.toml")
-    there = [name for name in names if (directory.path / name).exists()]
-    return f"written: {_near(directory.path)}/ {', '.join(there)}"
-
-
-def _table(config: RunConfig, directory: RunDirectory) -> list[str]:
-    """What each hospital of a ring reaches alone."""
-    if config.job != RING:
-        return []
-    from app.ring_table import table_of  # torch: only where needed
-
-    try:
-        table = table_of(config, directory.model)
-    except ChorusError as error:  # the run and its model stand
-        return [f"what a hospital reaches alone cannot be said: {error.line}"]
-    return table.lines if table else []
+    return Outcome(failure=Failure(catalogue.CRASH, reason))
 
 
 def _follow(
@@ -260,7 +242,7 @@ def _follow(
         if ended or time.monotonic() > give_up:
             return last
         if link.poll() is not None:
-            raise SetupError(f"Flower's SuperLink ended in mid-run; why is in {_near(log)}")
+            raise superlink.SuperLinkDown(f"Flower's SuperLink ended in mid-run; why is in {near(log)}")
         time.sleep(0.05)
 
 
@@ -270,11 +252,6 @@ def _directory(request: Request) -> RunDirectory:
     if request.config.run_dir:
         return RunDirectory.at(Path(request.config.run_dir).expanduser(), request.config)
     return RunDirectory.create(request.runs_dir, request.config)
-
-
-def _near(path: Path) -> str:
-    """A path as short as it can be said from here."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _raise_on_signals() -> None:

@@ -6,12 +6,12 @@ Refuses to know: how noise is drawn (`clients.private`) and how a sum is decoded
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from app.config import RunConfig, defaults
 from arithmetic.errors import ConfigError
-from privacy.accounting import noise_multiplier_for
+from privacy.accounting import noise_multiplier_for, rdp_epsilon
 from privacy.guarantee import Guarantee, guarantee_of
 from privacy.ledger import charges_of
 from privacy.mechanisms import GaussianRelease, Mechanism, PoissonGaussian, Unit, check_delta
@@ -31,6 +31,12 @@ def terms_of(config: RunConfig) -> PrivacyTerms:
         ParameterError: no noise multiplier reaches the target.
     """
     mode = PrivacyMode(config.privacy)
+    if config.stop_epsilon and not (mode.shares_noise and config.job != "analytics"):
+        raise ConfigError(
+            f"stop-epsilon = {config.stop_epsilon:g} cannot be used with privacy = {mode} and job = {config.job}, of "
+            "which the server keeps no account from round to round; it is for distributed, client and local+client, "
+            "and a node's policy has a budget of its own"
+        )
     if config.job == "analytics":
         _check_analytics(config, mode)
         return PrivacyTerms()  # the job's own: what is asked decides them
@@ -157,6 +163,32 @@ def planned(config: RunConfig, terms: PrivacyTerms, params: SecAggParams) -> lis
             mine = [each for each in releases if each.unit == unit]
             said += [_guarantee(mine, config.delta, config.job).sentence]
     return said
+
+
+def too_dear(config: RunConfig, terms: PrivacyTerms, params: SecAggParams) -> Callable[[int], str]:
+    """For a number of server rounds, why `stop-epsilon` does not allow so many; "" where it does.
+
+    Args:
+        config: the run's.
+        terms: `terms_of` it.
+        params: of each session.
+    """
+    if not config.stop_epsilon:
+        return lambda sessions: ""
+    plans = plans_of(terms, params, config.max_examples)
+
+    def judged(sessions: int) -> str:
+        releases = releases_of(terms, *plans, sessions)
+        for unit in dict.fromkeys(each.unit for each in releases):
+            epsilon = rdp_epsilon([each for each in releases if each.unit == unit], config.delta)
+            if epsilon > config.stop_epsilon:
+                return (
+                    f"one more server round would bring the {unit}-level guarantee to epsilon {epsilon:.4f} by RDP, "
+                    f"above stop-epsilon = {config.stop_epsilon:g}"
+                )
+        return ""
+
+    return judged
 
 
 def guarantees(ledgers: Iterable[Path], delta: float, job: str = "train") -> list[Guarantee]:

@@ -7,36 +7,16 @@ shown printable and cut.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from app.run_directory import parse_line
+from app import failed_round
+from app.phrases import printable, size
 
 Event = Mapping[str, Any]
 
 _INDENT: Final = " " * 14
-_LONGEST_REASON: Final = 200
-
-
-@dataclass(slots=True)
-class Tail:
-    """Reads what was added to a .jsonl file since the last look; a torn last line waits."""
-
-    path: Path
-    _offset: int = 0
-
-    def new(self) -> list[dict[str, Any]]:
-        """Events written since the last call."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        parsed = (parse_line(raw) for raw in whole.splitlines(keepends=True))
-        return [event for event in parsed if event is not None]
+_LONGEST_STORY: Final = 900
+_EVERY: Final = 10.0  # seconds between two lines on a protocol round that takes long
 
 
 @dataclass(slots=True)
@@ -47,6 +27,9 @@ class Progress:
     _several: bool = False
     _troubles: list[str] = field(default_factory=list)
     _error_bounds: list[tuple[float, str]] = field(default_factory=list)
+    _threshold: object = None
+    _failing: Event | None = None
+    _told_at: float = 0.0
 
     def lines(self, event: Event) -> list[str]:
         """Lines for one event: none for most, a round's line with its troubles below."""
@@ -55,7 +38,7 @@ class Progress:
         return teller(self, event) if teller else []
 
     def _started(self, event: Event) -> list[str]:
-        groups = event.get("groups")
+        self._threshold, groups = event.get("threshold"), event.get("groups")
         self._several = isinstance(groups, int) and groups > 1
         if event.get("job") == "analytics":
             return self._asked(event)
@@ -79,6 +62,9 @@ class Progress:
             f"analytics, {_text(event, 'table')}: {_text(event, 'statistics')} statistics, "
             f"{_text(event, 'clients')} clients, threshold {_text(event, 'threshold')}, neighbours {graph}"
         ]
+
+    def _stopped(self, event: Event) -> list[str]:
+        return [f"no more server rounds after {_text(event, 'server_round')}: {_text(event, 'reason')}"]
 
     def _answered(self, event: Event) -> list[str]:
         line = (
@@ -115,7 +101,29 @@ class Progress:
     def _cohort(self, event: Event) -> list[str]:
         return [f"cohort ready: {len(_ids(event, 'nodes'))} clients"]
 
+    def _waiting(self, event: Event) -> list[str]:
+        return [failed_round.waiting(event)]
+
+    def _expected(self, event: Event) -> list[str]:
+        one, whole = event.get("client"), event.get("whole")
+        if not isinstance(one, dict) or not isinstance(whole, dict):
+            return []
+        return [
+            f"expected: {_text(event, 'trips')} trips a round; a client sends {size(one.get('up'))} and receives "
+            f"{size(one.get('down'))} a round; {size(whole.get('up'))} and {size(whole.get('down'))} in all; "
+            f"{size(event.get('vectors'))} of memory for masked vectors"
+        ]
+
+    def _under_way(self, event: Event) -> list[str]:
+        """Now and then, of a protocol round that takes long."""
+        seconds = event.get("seconds")
+        if not isinstance(seconds, int | float) or seconds < self._told_at + _EVERY:
+            return []
+        self._told_at = seconds
+        return [_INDENT + failed_round.under_way(event)]
+
     def _protocol_round(self, event: Event) -> list[str]:
+        self._failing, self._told_at = event, 0.0
         group = f"group {_text(event, 'group')} " if self._several else ""
         name = f"{group}{_text(event, 'protocol_round')}"
         missing = _ids(event, "missing")
@@ -154,7 +162,19 @@ class Progress:
     def _failed_round(self, event: Event) -> list[str]:
         kept = "" if event.get("purpose") == "analytics" else ", model unchanged"
         line = f"{self._label(event)}  no sum{kept}: {_reason(event)}"
-        return [line, *self._told(), *self._rounding(event)]
+        return [line, *self._told(), *self._why(event), *self._rounding(event)]
+
+    def _why(self, event: Event) -> list[str]:
+        """Who was missing, where too few clients are the reason; of several groups the last one's trip says nothing."""
+        trip = self._failing or {}
+        if (
+            event.get("code") != "QUORUM"
+            or self._several
+            or trip.get("server_round") != event.get("server_round")
+        ):
+            return []
+        said = failed_round.nothing_unmasked(trip, str(event.get("reason", "")), self._threshold)
+        return [_INDENT + printable(said, _LONGEST_STORY)] if trip else []
 
     def _rounding(self, event: Event) -> list[str]:
         """Below the final model, once a run: the largest error bound and the last (docs/encoding.md)."""
@@ -194,45 +214,33 @@ _TELLERS: Final[dict[str, Callable[[Progress, Event], list[str]]]] = {
     "privacy_planned": Progress._privacy,
     "cohort_ready": Progress._cohort,
     "protocol_round": Progress._protocol_round,
+    "protocol_round_underway": Progress._under_way,
+    "run_expected": Progress._expected,
+    "cohort_waiting": Progress._waiting,
     "misbehaviour": Progress._misbehaviour,
     "group_failed": Progress._failed_group,
     "round_finished": Progress._finished_round,
     "question_answered": Progress._answered,
+    "run_stopped": Progress._stopped,
     "round_failed": Progress._failed_round,
 }
 
 
 def result_lines(event: Event, rounds: int) -> list[str]:
-    """What a `run_finished` event says, in one or two lines."""
+    """What a `run_finished` event says, in two lines, or three where it ended early."""
     central = ""
     if event.get("central_accuracy") is not None:
         central = f"; on the public test set {_number(event, 'central_accuracy')}"
     accuracy = f"accuracy {_number(event, 'accuracy')}, "
     if event.get("accuracy") is None and event.get("loss") is not None:
         accuracy = ""  # a task without such a metric
+    early = [f"ended early: {printable(event['stopped'])}"] if event.get("stopped") else []
     return [
         f"result: {accuracy}loss {_number(event, 'loss')} "
         f"(the clients' own validation data, final model){central}",
         f"{_text(event, 'rounds_aggregated')} of {rounds} rounds aggregated in {_seconds(event)}{_pace(event)}",
+        *early,
     ]
-
-
-def printable(value: object) -> str:
-    """At most 200 characters, none of which moves a cursor, turns text around or ends a line."""
-    text = str(value)[:_LONGEST_REASON]
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def size(count: object) -> str:
-    """Bytes in decimal units with three digits: `1.23 MB`."""
-    if not isinstance(count, int | float):
-        return "-"
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 999.5:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"
 
 
 def _text(event: Event, key: str) -> str:

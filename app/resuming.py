@@ -16,13 +16,30 @@ from arithmetic.errors import ConfigError, SetupError
 
 _PLACE: Final = frozenset({"run-dir", "resume"})
 _FREE: Final = frozenset(
-    {"cohort-deadline", "training-deadline", "round-deadline", "poll-interval", "device", "groups-at-once"}
+    {
+        "cohort-deadline",
+        "training-deadline",
+        "round-deadline",
+        "poll-interval",
+        "device",
+        "groups-at-once",
+        "demonstration",
+    }
 )
+_END: Final = frozenset({"rounds", "patience", "stop-epsilon"})  # when a run ends, and nothing of how it goes
+
+
+class NotContinued(ConfigError):
+    """A run that has come to its end, or a key that must stay as it was."""
+
+
+class NoCheckpoint(SetupError):
+    """No file is there, or none is usable: the run cannot be continued."""
 
 
 def configuration_digest(config: RunConfig) -> str:
     """SHA-256, hexadecimal, over every key that must not change when the run is continued."""
-    table = {key: value for key, value in config.table().items() if key not in _PLACE | _FREE | {"rounds"}}
+    table = {key: value for key, value in config.table().items() if key not in _PLACE | _FREE | _END}
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
@@ -34,40 +51,54 @@ def continued(directory: RunDirectory, given: Mapping[str, object]) -> RunConfig
         given: keys that were named for the continuation.
 
     Raises:
-        ConfigError: no run, a finished one, or a key that must stay as it was; one line.
-        SetupError: a run that left no checkpoint.
+        ConfigError: no run; NotContinued: a finished one, or a key that must stay as it was; one line.
+        NoCheckpoint: a run that left none.
     """
     recorded = directory.recorded()
     table = recorded.table()
     changed = {key: value for key, value in given.items() if key not in _PLACE and value != table[key]}
-    for key in sorted(set(changed) - _FREE - {"rounds"}):
-        raise ConfigError(
+    for key in sorted(set(changed) - _FREE - _END):
+        raise NotContinued(
             f"{key} is {json.dumps(table[key])} in run {directory.id} and must stay so; leave it out, or "
             "start a new run"
         )
     config = RunConfig.parse(table | changed | {"resume": str(directory.path)})
     _check_rounds(directory, recorded, config)
     if not directory.has_checkpoint:
-        raise SetupError(f"run {directory.id} left no checkpoint to continue from; start it anew")
+        raise NoCheckpoint(f"run {directory.id} left no checkpoint to continue from; start it anew")
     return config
 
 
 def _check_rounds(directory: RunDirectory, recorded: RunConfig, config: RunConfig) -> None:
     if config.rounds < recorded.rounds:
-        raise ConfigError(
+        raise NotContinued(
             f"rounds = {config.rounds} is less than the {recorded.rounds} of run {directory.id}; a run only grows"
         )
     if config.rounds > recorded.rounds and config.epsilon:
-        raise ConfigError(
+        raise NotContinued(
             f"epsilon = {config.epsilon:g} of run {directory.id} was shared out over rounds = {recorded.rounds}; "
             "start a new run for more"
         )
     last = directory.last_word()
-    if last.get("event") == "run_finished":
-        rounds = last.get("rounds")
-        finished = rounds if isinstance(rounds, int) else recorded.rounds
-        if config.rounds <= finished:
-            raise ConfigError(
-                f"run {directory.id} has finished its {finished} server rounds; "
-                "-c rounds=N with a larger N continues it"
-            )
+    if last.get("event") != "run_finished":
+        return
+    if last.get("stopped"):
+        _check_early_end(directory, last, config)
+        return
+    rounds = last.get("rounds")
+    finished = rounds if isinstance(rounds, int) else recorded.rounds
+    if config.rounds <= finished:
+        raise NotContinued(
+            f"run {directory.id} has finished its {finished} server rounds; "
+            "-c rounds=N with a larger N continues it"
+        )
+
+
+def _check_early_end(directory: RunDirectory, last: Mapping[str, object], config: RunConfig) -> None:
+    """A run goes on under another rule than the one that ended it; where that was the nodes' budgets, in any case."""
+    rule, table = last.get("ended_by"), config.table()
+    if isinstance(rule, Mapping) and rule and all(table.get(key) == value for key, value in rule.items()):
+        key = next(iter(rule))
+        raise NotContinued(
+            f"run {directory.id} ended early ({last['stopped']}); continue it with another {key} than {rule[key]:g}"
+        )

@@ -35,6 +35,10 @@ _WORDS: Final = ("run_started", "run_resumed", "run_finished", "run_failed")
 _log = logging.getLogger("chorus.server")
 
 
+class RunBusy(ConfigError):
+    """Another process is at work on the run."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
     """A directory that exists; `path` is absolute."""
@@ -127,7 +131,7 @@ class RunDirectory:
             mark: what is held: `log` by the launcher, `events` by the server.
 
         Raises:
-            ConfigError: another process is.
+            RunBusy: another process is.
             SetupError: the folder cannot be written.
         """
         with contextlib.ExitStack() as stack:
@@ -136,7 +140,7 @@ class RunDirectory:
             except OSError as error:
                 raise self._not_written(error) from None
             if not alone:
-                raise ConfigError(f"run {self.id} is still going; wait for its end, or stop it first")
+                raise RunBusy(f"run {self.id} is still going; wait for its end, or stop it first")
             yield
 
     def _not_written(self, error: OSError) -> SetupError:

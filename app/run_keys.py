@@ -66,6 +66,16 @@ class RunKeys(BaseModel):
     optimizer: Literal["sgd", "adam", "adagrad", "rmsprop"] = Field(
         default="sgd", description="what the owner's server does with the mean gradient (gradients)"
     )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="judged models in a row without a lower loss after which the run ends; 0 is never",
+    )
+    stop_epsilon: Multiplier = Field(
+        default=0.0,
+        description="end the run before a guarantee that the server accounts for passes it; 0 is never",
+    )
     evaluate_every: int = Field(
         default=1, ge=1, le=100_000, description="server rounds between two models that are judged"
     )
@@ -180,6 +190,10 @@ class RunKeys(BaseModel):
     )
     central_test: bool = Field(default=True, description="judge each model on the task's public test set")
     drop: str = Field(default="", description="clients that vanish, to see recovery: 2@r2:round3,...")
+    demonstration: bool = Field(
+        default=False,
+        description="write histograms of what one simulated client masks and of what the server receives of it",
+    )
     run_dir: str = Field(default="", description="where the run is written; empty is runs/<id>")
     resume: str = Field(
         default="", description="directory of a run, on the server, that is to be continued (docs/resume.md)"

@@ -7,7 +7,7 @@ Refuses to know: the protocol (`strategies`), training (`clients`).
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +16,18 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 
 from app import analytics_job
+from app.announcing import announce
+from app.catalogue import number_of
 from app.checkpoint import Checkpoints
 from app.config import RunConfig, defaults
+from app.early_end import check_patience, hear_again, how_it_ended, stopping_of
 from app.inner_strategy import inner_strategy
 from app.privacy import modulus_bits, planned, terms_of, update_per_sum
 from app.resuming import continued
 from app.ring_keys import RING
 from app.run_directory import RunDirectory
 from app.tallies import seconds_an_iteration
+from app.versions import versions
 from arithmetic.errors import ChorusError, ConfigError
 from arithmetic.layout import VectorSpec
 from clients.identity import load_roster
@@ -33,6 +37,7 @@ from secagg.roster import Roster
 from strategies.chronicle import Chronicle
 from strategies.secure_aggregation import SecureAggregation
 from strategies.settings import Deadlines, Settings
+from strategies.stopping import Stopping
 from wire.transcript import Transcript
 
 app = ServerApp()
@@ -46,7 +51,7 @@ def main(grid: Grid, context: Context) -> None:
     asked = RunConfig.parse(context.run_config)
     try:
         directory = _directory(asked)
-        with directory.at_work(directory.events):
+        with directory.at_work(directory.events), _pages_written(directory, asked):
             config = _resumed(directory, asked) if asked.resume else asked
             with Transcript.open(directory.transcript(context.run_id), None) as transcript:
                 chronicle = Chronicle(str(context.run_id), transcript.append)
@@ -62,16 +67,19 @@ def main(grid: Grid, context: Context) -> None:
 def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle) -> None:
     """Training, and its last word."""
     started = time.monotonic()
-    result, rounds = _train(grid, config, directory, chronicle)
-    final = result.evaluate_metrics_clientapp.get(config.rounds, MetricRecord())
-    central = result.evaluate_metrics_serverapp.get(config.rounds, MetricRecord())
+    result, rounds, stopping = _train(grid, config, directory, chronicle)
+    last = stopping.last_of(config.rounds)
+    final = result.evaluate_metrics_clientapp.get(last, MetricRecord())
+    central = result.evaluate_metrics_serverapp.get(last, MetricRecord())
     directory.emit(
         "run_finished",
         accuracy=final.get("accuracy"),
         loss=final.get("loss"),
         central_accuracy=central.get("accuracy"),
+        central_loss=central.get("loss"),
         rounds=config.rounds,
         rounds_aggregated=rounds,
+        **how_it_ended(config, stopping),
         seconds=round(time.monotonic() - started, 3),
         **(
             {"seconds_an_iteration": seconds_an_iteration(directory.metrics)}
@@ -82,22 +90,39 @@ def _run(grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chro
 
 
 @contextmanager
+def _pages_written(directory: RunDirectory, asked: RunConfig) -> Iterator[None]:
+    """Without the launcher, which writes them itself, the server's own process writes the pages for people."""
+    try:
+        yield
+    finally:
+        if not asked.run_dir:
+            from app.report.files import at_the_end  # jinja2, accountants: only where they are needed
+
+            at_the_end(directory)
+
+
+@contextmanager
 def _failure_told(directory: RunDirectory) -> Iterator[None]:
     """The last word of a job that failed."""
     try:
         yield
     except ChorusError as error:
-        directory.emit("run_failed", code=error.code, reason=str(error))
+        directory.emit("run_failed", code=error.code, number=number_of(error), reason=str(error))
         raise
     except Exception as error:
-        directory.emit("run_failed", code="ENV", reason=f"{type(error).__name__}: see superlink.log")
+        reason = f"{type(error).__name__}: see superlink.log"
+        directory.emit("run_failed", code="ENV", number=number_of(error), reason=reason)
         raise
 
 
 def _train(
     grid: Grid, config: RunConfig, directory: RunDirectory, chronicle: Chronicle
-) -> tuple[Result, int]:
-    """The federated run; the final model is saved, whatever the final evaluation says."""
+) -> tuple[Result, int, Stopping]:
+    """The federated run; the final model is saved, whatever the final evaluation says.
+
+    Returns:
+        Flower's result, how many server rounds gave a model, and whether the run ended early.
+    """
     from clients.gradients import check_trained
     from clients.updates import arrays_of, spec_of
 
@@ -118,9 +143,11 @@ def _train(
     params = settings.params(settings.group_size, spec.tensor_length, 0)
     inner = inner_strategy(config, settings.groups * settings.least)
     checkpoints = Checkpoints(directory, config)
+    stopping = stopping_of(config, settings, params)
     strategy = make(
-        inner, spec, settings, task.metric_names, directory.emit, keep=checkpoints.keep, chronicle=chronicle
-    )
+        inner, spec, settings, task.metric_names, directory.emit, keep=checkpoints.keep, chronicle=chronicle,
+        stopping=stopping,
+    )  # fmt: skip
     arrays, terms = arrays_of(model), settings.privacy
     facts: dict[str, object] = {
         "run": directory.id, "job": config.job, "task": config.task, "strategy": named(config),
@@ -128,11 +155,13 @@ def _train(
         "neighbours": params.neighbours,
         "modulus_bits": params.modulus_bits, "parameters": spec.tensor_length, "rounds": config.rounds,
         "adversary": params.adversary, "roster": settings.roster.fingerprint if settings.roster else "",
+        "versions": versions(),
     }  # fmt: skip
     if config.resume:
         snapshot = checkpoints.latest()
         spec.check(snapshot.model, "model of the checkpoint")
         strategy.restore(snapshot)
+        hear_again(stopping, directory.metrics, snapshot.server_round)
         # A lost server round counts, too: the clients may have released what they were charged for.
         again = strategy.asked - snapshot.server_round
         arrays, terms = dict(snapshot.model), replace(terms, rounds=terms.rounds + again)
@@ -140,8 +169,10 @@ def _train(
     directory.emit("run_resumed" if config.resume else "run_started", **facts)
     if terms.mode is not PrivacyMode.NONE:
         directory.emit("privacy_planned", mode=terms.mode, sentences=planned(config, terms, params))
+    announce(directory.emit, config, settings, spec, task.metric_names, arrays)
     initial = ArrayRecord({name: Array(array) for name, array in arrays.items()})
     central = central_test(task, config, spec) if config.central_test else None
+    check_patience(config, central is not None)
     try:
         result = strategy.start(
             grid, initial, config.rounds, train_config=training_record(config), evaluate_fn=central
@@ -149,7 +180,12 @@ def _train(
     finally:
         checkpoints.retry()
     directory.save_model({name: array.numpy() for name, array in result.arrays.items()})
-    return result, len(strategy.aggregated)
+    last = stopping.last_of(config.rounds)
+    if central and stopping.ended and last not in result.evaluate_metrics_serverapp:
+        with suppress(ChorusError):  # a model that cannot be judged is worth keeping
+            found = central(config.rounds, result.arrays)  # the last model of a run is always judged
+            result.evaluate_metrics_serverapp |= {} if found is None else {last: found}
+    return result, len(strategy.aggregated), stopping
 
 
 def named(config: RunConfig) -> str:

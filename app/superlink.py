@@ -24,8 +24,16 @@ import tomli_w
 
 from arithmetic.errors import SetupError
 
+
+class SuperLinkDown(SetupError):
+    """Flower's SuperLink did not come up, or went away in mid-run."""
+
+
 CONNECTION: Final = "chorus"
 
+TEMPORARY: Final = "chorus-"  # then eight characters
+# A socket's path has at most 104 (macOS) or 107 characters, and Ray's own part, with ours, takes 84.
+_LONGEST_FOLDER: Final = 20
 _START_DEADLINE: Final = 60.0
 _ATTEMPTS: Final = 3
 
@@ -44,11 +52,18 @@ class Home:
     ray: Path
 
 
+def temporary_folder() -> Path:
+    """Where Ray's files go: the system's folder, or `/tmp` where that one's path leaves no room for a socket's name."""
+    usual, short = Path(tempfile.gettempdir()), Path("/tmp")  # noqa: S108 - `mkdtemp` makes a folder of its own there
+    fits = len(str(usual)) <= _LONGEST_FOLDER
+    return usual if fits or not os.access(short, os.W_OK) else short
+
+
 @contextlib.contextmanager
 def temporary_home(inside: Path, *, keep: bool = False) -> Iterator[Home]:
     """Make the folders for one run, take them away after it (`keep` leaves Flower's)."""
     flower = inside / "flower"
-    home = Home(flower, flower / "empty", Path(tempfile.mkdtemp(prefix="chorus-")))
+    home = Home(flower, flower / "empty", Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=temporary_folder())))
     try:
         home.empty.mkdir(parents=True)
         yield home
@@ -91,7 +106,7 @@ def start(home: Home, log: Path, env: Mapping[str, str]) -> subprocess.Popen[byt
     Everything that it and its children print goes to `log`.
 
     Raises:
-        SetupError: it did not come up; the line names the log.
+        SuperLinkDown: it did not come up; the line names the log.
     """
     for _ in range(_ATTEMPTS):
         port = _free_port()
@@ -104,7 +119,7 @@ def start(home: Home, log: Path, env: Mapping[str, str]) -> subprocess.Popen[byt
             process.wait()
             break
         # It ended by itself: most likely somebody took the port between our look and its bind.
-    raise SetupError(f"Flower's SuperLink did not start on this machine; why is at the end of {log}")
+    raise SuperLinkDown(f"Flower's SuperLink did not start on this machine; why is at the end of {log}")
 
 
 def _spawn(home: Home, log: Path, env: Mapping[str, str], port: int) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from app.progress import printable
+from app.phrases import printable
 from app.run_directory import read_lines
 
 

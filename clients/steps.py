@@ -14,7 +14,8 @@ import numpy as np
 from flwr.app import Context, RecordDict
 
 from arithmetic.residues import word_type
-from clients import pending
+from clients import demonstration, pending
+from clients.demonstration import Demonstration
 from clients.identity import signatory_of
 from clients.local_log import LocalLog
 from clients.place import is_simulated, partition_of
@@ -77,6 +78,7 @@ def advertise(content: RecordDict, context: Context, server_round: int) -> bytes
 def share(content: RecordDict, context: Context, server_round: int) -> bytes:
     """r1: check the cohort and the policy, share the keys, do the work, keep its vector."""
     kept, _ = _take(context, ProtocolRound.SHARE_KEYS)
+    demonstration.check(context.run_config, is_simulated(context))
     signatory = signatory_of(context)
     most = len(signatory.roster.members) if signatory else MOST_CLIENTS
     cohort = CohortAnnounced.from_bytes(message_in(content, MODEL_KEY, CONFIG_KEY), most)
@@ -159,9 +161,14 @@ def mask(content: RecordDict, context: Context, server_round: int) -> bytes:
     kept, vector = _take(context, ProtocolRound.MASKED_INPUT)
     state = AwaitingShares.from_bytes(kept)
     residues = _residues(pending.take(vector), state.params)
+    shown = Demonstration(
+        context.run_config, is_simulated(context), partition_of(context)[0], residues.tensor,
+        state.params.modulus_bits,
+    )  # fmt: skip
     following, reply = mask_step(
         state, SharesDelivered.from_bytes(message_in(content), state.advertised), residues
     )
+    shown.masked(reply.tensor, server_round)
     Witness.of(context, signatory_of(context)).masked(state, following)
     awaited = ProtocolRound.CONSISTENCY_CHECK if state.params.is_active else ProtocolRound.UNMASKING
     kept_state.put(context.state, awaited, following.to_bytes())

@@ -1,7 +1,8 @@
 """Cryptographic primitives of private predictions; the only importer of crypto libraries in this package.
 
 Decides: HKDF-SHA256 (RFC 5869) with one labelled form, AES-256-CTR as the stream of masks, SHA-256 as the digest of
-what was opened. Refuses to know: who holds which seed and what a mask hides.
+what was opened, GMAC (NIST SP 800-38D) as the tag of a frame. Refuses to know: who holds which seed and what a
+mask hides.
 
 Bulk work runs in OpenSSL. Entropy is a callable of the signature of `os.urandom`, its only value outside tests.
 """
@@ -11,6 +12,7 @@ import hmac
 from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
@@ -18,6 +20,8 @@ Entropy = Callable[[int], bytes]
 
 KEY_BYTES = 32
 DIGEST_BYTES = 32
+TAG_BYTES = 16
+NONCE_BYTES = 12
 _BLOCK_BYTES = 16
 _ZEROS = bytes(1 << 18)
 
@@ -68,6 +72,29 @@ class Digest:
         return self._hasher.digest()
 
 
-def same(left: bytes, right: bytes) -> bool:
+def same(left: bytes | memoryview, right: bytes | memoryview) -> bool:
     """Equality in constant time."""
     return hmac.compare_digest(left, right)
+
+
+class Tagger:
+    """GMAC under one key: whoever holds it can tag, and nobody else.
+
+    Args:
+        key: 32 bytes.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def __repr__(self) -> str:
+        return "Tagger(<secret>)"
+
+    def tag(self, nonce: bytes, data: memoryview) -> bytes:
+        """16 bytes.
+
+        Args:
+            nonce: 12 bytes, never used twice under one key for different data.
+            data: what is tagged, in the clear.
+        """
+        return self._cipher.encrypt(nonce, b"", data)

@@ -10,6 +10,8 @@ LedgerForeign        another schema version, or the ledger of other data
 LedgerHeld           another process has it open
 """
 
+from typing import ClassVar
+
 from arithmetic.errors import ChorusError, SetupError
 
 
@@ -19,8 +21,11 @@ class BudgetExhausted(ChorusError):
     Its text names the budget alone, which is the policy's, so that it may be sent to a server.
 
     Attributes:
+        NAMED: words of every such text and of no other, for whoever reads it elsewhere.
         epsilon: what would have been spent after the release, by RDP at the budget's delta; stays here.
     """
+
+    NAMED: ClassVar[str] = "-level budget of epsilon"
 
     code = "POLICY"
     shareable = True

@@ -123,7 +123,7 @@ class Ledger:
             epsilon = total.epsilon(budget.delta)
             if not epsilon <= budget.epsilon:
                 raise BudgetExhausted(
-                    f"this release would pass the {mechanism.unit}-level budget of epsilon {budget.epsilon:g} at delta "
+                    f"this release would pass the {mechanism.unit}{BudgetExhausted.NAMED} {budget.epsilon:g} at delta "
                     f"{budget.delta:g}; nothing was released: end the run, or let the node's policy allow more",
                     epsilon,
                 )

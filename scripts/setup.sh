@@ -82,3 +82,19 @@ PYTHON
   fi
   echo "$stamp" >"$root/.venv/.chorus-$kind"
 }
+
+# A real browser for the tests of pages. Only CI installs one, where it may: on anybody else's machine nothing outside
+# the clone is touched, and those tests are skipped with a word about what is missing.
+ensure_browser() {
+  if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then
+    return
+  fi
+  if [ -n "${CI:-}" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing chromium for the tests of pages (about a minute, once) ..." >&2
+    if timeout 300 apt-get update -qq >/dev/null 2>&1 && DEBIAN_FRONTEND=noninteractive timeout 300 \
+      apt-get install -qq -y --no-install-recommends chromium chromium-driver fonts-dejavu-core >/dev/null 2>&1; then
+      return
+    fi
+    echo "no chromium could be installed; tests of pages are skipped" >&2
+  fi
+}

@@ -17,6 +17,7 @@ from strategies.settings import Settings
 
 _LOOK_INTERVAL = 0.2
 _MOST_LOOKS = 3
+_PATIENCE = 2.0  # seconds after which whoever watches is told that nodes are waited for
 
 
 def await_cohort(
@@ -29,17 +30,21 @@ def await_cohort(
         size: nodes to wait for.
         deadline: seconds on the monotonic clock; time in which the SuperLink was away does not count.
         known: nodes seen earlier in the run; whoever of them is away is named.
-        emit: receives `link_lost` and `link_back`.
+        emit: receives `link_lost`, `link_back`, and `cohort_waiting` when the number of nodes is another.
 
     Raises:
         CohortIncomplete: the deadline passed.
         LinkLost: the SuperLink stayed away.
     """
-    link, end = Link(grid, emit), time.monotonic() + deadline
+    link, began, told = Link(grid, emit), time.monotonic(), -1
+    end = began + deadline
     while True:
         nodes = sorted(link.nodes())
         if len(nodes) >= size:
             return nodes
+        if len(nodes) != told and time.monotonic() - began > _PATIENCE:
+            told, left = len(nodes), end + link.away - time.monotonic()
+            emit("cohort_waiting", connected=told, wanted=size, seconds_left=round(max(left, 0.0)))
         if time.monotonic() >= end + link.away:
             break
         time.sleep(min(_LOOK_INTERVAL, deadline))

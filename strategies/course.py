@@ -25,6 +25,9 @@ from strategies.settings import Deadlines
 from wire.records import message_in, record_bytes
 from wire.rounds import ProtocolRound, Purpose, Trip
 
+_TOLD_EVERY = 1.0  # seconds between two words on a protocol round that is under way
+_NAMED = 5
+
 
 @dataclass(frozen=True)
 class SessionReport:
@@ -85,7 +88,7 @@ class Course:
         receive: Callable[[int, bytes], None],
     ) -> None:
         """Ask, fold every reply in as it arrives, and record who did not complete the round and why."""
-        started, refused, up = time.monotonic(), dict[int, str](), 0
+        started, refused, up, told = time.monotonic(), dict[int, str](), 0, time.monotonic()
         self.refusals = refused
         down = sum(record_bytes(content) for content in requests.values())
         line, deadlines = self._line, self._line.deadlines
@@ -102,6 +105,9 @@ class Course:
             up += record_bytes(reply)
             with self.dropping(node, refused):
                 receive(node, message_in(reply))
+            if time.monotonic() - told > _TOLD_EVERY:
+                told = time.monotonic()
+                self._tell(protocol_round, collection, len(requests), told - started)
         seconds = time.monotonic() - started
         if requests and not refused and not collection.missing:
             line.expected[protocol_round] = seconds
@@ -113,6 +119,16 @@ class Course:
             protocol_round=protocol_round, asked=len(requests), answered=collection.heard, missing=missing,
             refused={str(node): reason for node, reason in refused.items()}, bytes_up=up, bytes_down=down,
             seconds=round(seconds, 3),
+        )  # fmt: skip
+
+    def _tell(
+        self, protocol_round: ProtocolRound, collection: Collection, asked: int, seconds: float
+    ) -> None:
+        """How far a protocol round has come, for whoever watches."""
+        self._line.emit(
+            "protocol_round_underway", server_round=self._session.server_round, purpose=self.purpose,
+            protocol_round=protocol_round, asked=asked, answered=collection.heard,
+            waiting=[str(node) for node in collection.missing[:_NAMED]], seconds=round(seconds, 3),
         )  # fmt: skip
 
     def blame(self, culprit: int, code: str, reason: str) -> None:

@@ -28,6 +28,7 @@ from strategies.ring_session import RingDriver
 from strategies.secure_aggregation import SecureAggregation
 from strategies.settings import Settings
 from strategies.snapshot import Keep
+from strategies.stopping import Stopping
 from wire.records import pack_arrays
 from wire.ring import MODULUS_BITS, packing_of, parts_of
 from wire.rounds import Purpose, RingStep
@@ -65,7 +66,7 @@ class PaillierRing(SecureAggregation):
     """The hospitals' ring around any Flower strategy that needs only the mean; this server is the key holder.
 
     Args:
-        inner, spec, settings, metrics, emit, mean_only, keep, chronicle: as in SecureAggregation.
+        inner, spec, settings, metrics, emit, mean_only, keep, chronicle, stopping: as in SecureAggregation.
         private: the key pair.
 
     Raises:
@@ -83,10 +84,11 @@ class PaillierRing(SecureAggregation):
         mean_only: bool = False,
         keep: Keep | None = None,
         chronicle: Chronicle | None = None,
+        stopping: Stopping | None = None,
         *,
         private: PrivateKey,
     ) -> None:
-        super().__init__(inner, spec, settings, metrics, emit, mean_only, keep, chronicle)
+        super().__init__(inner, spec, settings, metrics, emit, mean_only, keep, chronicle, stopping)
         if settings.roster is None:
             raise ParameterError("the ring needs a roster, as everybody in it signs; name one")
         self._roster, self._private = settings.roster, private

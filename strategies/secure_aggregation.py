@@ -33,6 +33,7 @@ from strategies.records import ndarrays_of, one_request, record_of
 from strategies.reports import Reports
 from strategies.settings import Settings
 from strategies.snapshot import Keep, Snapshot, check_kept, put_state, state_of
+from strategies.stopping import Stopping
 from strategies.supported import check_supported
 from wire.records import MODEL_KEY, pack_arrays
 from wire.rounds import Purpose
@@ -51,6 +52,7 @@ class SecureAggregation(Strategy):
         emit: receives events; ids and counts only.
         mean_only: the caller vouches that `inner` needs only the mean.
         keep: receives a snapshot before the first server round and after each; `chronicle` what is on record.
+        stopping: when the run ends early; by default never.
 
     Raises:
         StrategyNotSupported: `inner` needs single updates, or snapshots are kept and its state is not known.
@@ -67,17 +69,15 @@ class SecureAggregation(Strategy):
         mean_only: bool = False,
         keep: Keep | None = None,
         chronicle: Chronicle | None = None,
+        stopping: Stopping | None = None,
     ) -> None:
         check_supported(inner, mean_only)
         if keep is not None:
             check_kept(inner)
-        self.inner = inner
-        self.spec = spec
-        self.settings = settings
-        self.metrics = metrics
-        self.emit = emit
-        self.keep = keep
-        self.chronicle = chronicle or Chronicle()
+        self.inner, self.spec, self.settings, self.metrics = inner, spec, settings, metrics
+        self._stopping = stopping or Stopping()
+        self.emit = emit = self._stopping.listening(emit)
+        self.keep, self.chronicle = keep, chronicle or Chronicle()
         self._decoder = decoder_of(settings)
         self.aggregated: list[int] = []
         self._done = self.asked = 0
@@ -104,9 +104,11 @@ class SecureAggregation(Strategy):
         """Run the whole session; the mean waits for `aggregate_train`, so no message is left to send.
 
         Raises:
+            Stopped: the run ends before this server round.
             CohortIncomplete: the whole cohort never was there; later absences only fail their server round.
             StrategyNotSupported, LinkLost: the inner strategy treats clients unlike; the SuperLink stayed away.
         """
+        self._stopping.check(server_round, self.asked + 1)
         self._mean = self._evaluated = None
         self._model, self.asked = arrays, self.asked + 1
         try:
@@ -189,14 +191,15 @@ class SecureAggregation(Strategy):
             grid, initial_arrays, num_rounds, timeout, config, evaluate_config,
             self._reports.watching(evaluate_fn),
         )  # fmt: skip
+        last = self._stopping.last_of(num_rounds)
         if not self.aggregated:
             raise self._reports.nothing_aggregated(num_rounds)
         if self.settings.privacy.mode is not PrivacyMode.NONE:
             return result  # a metric of the clients' data is a release of its own, and none is made
         incoming = result.evaluate_metrics_clientapp
         result.evaluate_metrics_clientapp = {r - 1: found for r, found in incoming.items()}
-        final = self.evaluate(grid, result.arrays, config, num_rounds + 1)
-        result.evaluate_metrics_clientapp |= {} if final is None else {num_rounds: final}
+        final = self.evaluate(grid, result.arrays, config, last + 1)
+        result.evaluate_metrics_clientapp |= {} if final is None else {last: final}
         return result
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -215,14 +218,11 @@ class SecureAggregation(Strategy):
         self.asked = snapshot.asked + 1
 
     def _snapshot(self, server_round: int) -> None:
-        if self.keep is None or self._model is None:
-            return
-        self.keep(
-            Snapshot(
+        if self.keep is not None and self._model is not None:
+            self.keep(Snapshot(
                 server_round, ndarrays_of(self._model), state_of(self.inner), self._decoder.adapted,
                 tuple(self.aggregated), dict(self._planned), self._membership.group_of, self.asked,
-            )
-        )  # fmt: skip
+            ))  # fmt: skip
 
     def evaluate(
         self, grid: Grid, arrays: ArrayRecord, config: ConfigRecord, server_round: int

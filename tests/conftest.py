@@ -2,10 +2,13 @@
 
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tomli_w
+
+from tests.support.browser import Browser, started
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -14,6 +17,22 @@ ROOT = Path(__file__).resolve().parent.parent
 def repository() -> Path:
     """The tree under test."""
     return ROOT
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[Browser]:
+    """A real browser, one a module; its tests are skipped where none can be had."""
+    with started() as found:
+        yield found
+
+
+@pytest.fixture
+def browser(window: Browser) -> Browser:
+    """The module's browser as it is at its start: a desk at noon, scripts allowed (tests/support/browser.py)."""
+    window.shown_as()
+    window.scripts(allowed=True)
+    window.complaints()
+    return window
 
 
 @pytest.fixture

@@ -72,14 +72,41 @@ def make_server_certificate(ca: Pair, hosts: Sequence[str], now: datetime, days:
     Raises:
         ConfigError: a host is neither, or the authority's files are none.
     """
+    names = [_subject(host) for host in dict.fromkeys([*hosts, *LOCAL_NAMES])]
+    return _issued(ca, "Chorus SuperLink", names, [ExtendedKeyUsageOID.SERVER_AUTH], now, days)
+
+
+def make_party_certificate(ca: Pair, uri: str, now: datetime, days: int) -> Pair:
+    """Key and certificate of a party of private predictions, which is known by `uri` wherever it runs.
+
+    Args:
+        ca: of the federation, or one made for loopback.
+        uri: `predictions.credentials.SCHEME` and the party.
+        now: from when, less an hour.
+        days: until when, 1..3650.
+
+    Raises:
+        ConfigError: the authority's files are none.
+    """
+    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _issued(ca, "Chorus predictions", [x509.UniformResourceIdentifier(uri)], both, now, days)
+
+
+def _issued(
+    ca: Pair,
+    common_name: str,
+    names: Sequence[x509.GeneralName],
+    uses: Sequence[x509.ObjectIdentifier],
+    now: datetime,
+    days: int,
+) -> Pair:
     authority, issuer = _private_key(ca.private), _certificate(ca.public)
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [_subject(host) for host in dict.fromkeys([*hosts, *LOCAL_NAMES])]
-    builder = _builder(_common_name("Chorus SuperLink"), issuer.subject, key.public_key(), now, days)
+    builder = _builder(_common_name(common_name), issuer.subject, key.public_key(), now, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
     of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
     builder = builder.add_extension(of_issuer, critical=False)
     return Pair(_pem(key), builder.sign(authority, hashes.SHA256()).public_bytes(Encoding.PEM))

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from app.catalogue import failure_of
 from app.deployment import certificates, environment_file, files, kit, probe, programs
 from app.deployment.attending import NodeStart, check_clock, check_data, check_device, check_version
 from app.deployment.kit import address_of
@@ -63,11 +64,10 @@ def examine(checks: Iterator[Check]) -> Iterator[Finding]:
             yield Finding(what, True, check())
         except ChorusError as error:
             cut_off |= what in _ON_THE_WAY
-            yield Finding(what, False, error.line)
+            yield Finding(what, False, failure_of(error).line)
         except OSError as error:
-            yield Finding(
-                what, False, f"ENV: {error.strerror or error}; let the user that runs this read the kit"
-            )
+            text = f"{error.strerror or error}; let the user that runs this read the kit"
+            yield Finding(what, False, failure_of(SetupError(text)).line)
 
 
 def node_checks(start: NodeStart) -> Iterator[Check]:

@@ -50,3 +50,25 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     plan("cuda:3", 10)
     with pytest.raises(SetupError, match=r"cuda:4.*4 GPUs found"):
         plan("cuda:4", 10)
+
+
+@pytest.mark.usefixtures("four_gpus")
+def test_no_more_clients_work_at_once_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerators, "free_gpu_memory", lambda: [80 << 30] * 4)
+    monkeypatch.setattr(accelerators, "free_memory", lambda: 2 << 30)
+    found = plan("auto", 10)
+    assert (found.cores, found.limit) == (3, "3 of 8 clients work at once: the free memory holds no more")
+    monkeypatch.setattr(accelerators, "free_memory", lambda: 10 << 20)
+    assert plan("cpu", 10).cores == 1, "one always"
+    monkeypatch.setattr(accelerators, "free_memory", lambda: None)
+    assert (plan("cpu", 10).cores, plan("cpu", 10).limit) == (8, "")
+
+
+@pytest.mark.usefixtures("four_gpus")
+def test_the_fullest_gpu_limits_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray spreads clients evenly, so the GPU with the least room counts for each."""
+    monkeypatch.setattr(accelerators, "free_memory", lambda: None)
+    monkeypatch.setattr(accelerators, "free_gpu_memory", lambda: [80 << 30] * 3 + [2 << 30])
+    found = plan("cuda", 10)
+    assert (found.cores, found.gpu_share) == (4, 1.0)
+    assert "GPU memory" in found.limit

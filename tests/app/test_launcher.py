@@ -40,12 +40,14 @@ def failed(code: str) -> dict[str, Any]:
         ({}, "finished:completed", 1, "without saying how"),
         ({}, "finished:failed", 1, "superlink.log"),
         ({}, "", 1, "did not take the run"),
-        (failed("QUORUM"), "finished:failed", 3, "QUORUM: why, and?what to do"),
-        (failed("QUORUM"), "finished:completed", 3, "QUORUM"),
-        (failed("SHARE"), "finished:failed", 3, "SHARE"),
-        (failed("CONFIG"), "finished:failed", 2, "CONFIG"),
-        (failed("ENV"), "finished:failed", 4, "ENV"),
-        (failed("NEWS"), "finished:failed", 1, "NEWS"),
+        (failed("QUORUM"), "finished:failed", 3, "CH-P03  why, and?what to do"),
+        (failed("QUORUM"), "finished:completed", 3, "CH-P03"),
+        (failed("QUORUM") | {"number": "CH-P12"}, "finished:failed", 3, "CH-P12  why"),
+        (failed("SHARE"), "finished:failed", 3, "CH-P09"),
+        (failed("CONFIG"), "finished:failed", 2, "CH-C03"),
+        (failed("ENV"), "finished:failed", 4, "CH-E01"),
+        (failed("ENV") | {"number": "CH-X01"}, "finished:failed", 1, "CH-X01"),
+        (failed("NEWS"), "finished:failed", 1, "CH-X01"),
     ],
 )
 def test_both_the_last_event_and_flower_must_say_success(
@@ -53,8 +55,9 @@ def test_both_the_last_event_and_flower_must_say_success(
 ) -> None:
     outcome = judge(last, status, "details", directory, RunConfig(rounds=3))
     assert outcome.exit_code == exit_code
-    assert words in outcome.error
-    assert "\n" not in outcome.error
+    said = outcome.failure.line if outcome.failure else ""
+    assert words in said
+    assert "\n" not in said
     assert bool(outcome.lines) == (exit_code == 0)
 
 
@@ -65,9 +68,10 @@ def test_a_run_whose_last_word_is_not_on_the_disk_is_read_from_flowers(
     """A full disk takes no event, and a refused resumption writes none."""
     details = f"Exit Code: 300\nRuntimeError: {code}: what and\x1b why\nmore"
     outcome = judge({}, "finished:failed", details, directory, RunConfig())
-    assert (outcome.exit_code, outcome.error) == (
+    assert outcome.failure is not None
+    assert (outcome.exit_code, outcome.failure.line) == (
         {"CONFIG": 2, "ENV": 4, "QUORUM": 3}[code],
-        f"{code}: what and? why",
+        f"{ {'CONFIG': 'CH-C03', 'ENV': 'CH-E01', 'QUORUM': 'CH-P03'}[code] }  what and? why",
     )
 
 
@@ -76,7 +80,7 @@ def test_a_ledger_that_cannot_be_read_costs_the_sentence_and_not_the_result(dire
     (directory.path / "ledgers").mkdir()
     (directory.path / "ledgers" / "0.jsonl").write_text("torn")
     outcome = judge(GOOD | {"rounds_aggregated": 10}, "finished:completed", "", directory, config)
-    assert (outcome.exit_code, outcome.error) == (0, "")
+    assert (outcome.exit_code, outcome.failure) == (0, None)
     assert outcome.lines[0].startswith("result: accuracy 0.9000")
     (privacy,) = (line for line in outcome.lines if line.startswith("privacy: "))
     assert privacy.startswith("privacy: what was spent cannot be said: ")
@@ -103,7 +107,10 @@ def environment(tree: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-c", "learnin-rate=1"], "'learning-rate'"),
+        (
+            ["-c", "learnin-rate=1"],
+            'CH-C01  Unknown setting "learnin-rate" (from -c). Did you mean "learning-rate"?',
+        ),
         (["-c", "rounds=true"], "a whole number from 1 to 100000"),
         (["-c", "rounds"], "key=value"),
         (["--drop", "2@r9:round1"], "2@r2:round3"),
@@ -128,20 +135,20 @@ def test_a_users_mistake_is_one_line_exit_2_and_under_a_second(
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert answer.stderr.count("\n") == 1
-    assert answer.stderr.startswith("CONFIG: ")
+    assert answer.stderr.startswith("CH-C0")
     assert words in answer.stderr
 
 
 @pytest.mark.parametrize(
     ("left", "arguments", "code", "words"),
     [
-        ((), [], 2, "CONFIG: {run} holds no run: it has no config.toml"),
-        (("config.toml",), [], 4, "ENV: run {name} left no checkpoint"),
-        (("config.toml", "checkpoint"), ["-c", "seed=3"], 2, "CONFIG: seed is 0 in run {name} and must stay so"),
-        (("config.toml", "checkpoint"), ["-c", "rounds=2"], 2, "CONFIG: rounds = 2 is less than the 10"),
-        (("config.toml", "checkpoint", "finished"), [], 2, "CONFIG: run {name} has finished its 10 server rounds"),
-        (("config.toml", "checkpoint", "held"), [], 2, "CONFIG: run {name} is still going"),
-        (("config.toml", "checkpoint", "served"), [], 2, "CONFIG: run {name} is still going"),
+        ((), [], 2, "CH-C06  {run} holds no run: it has no config.toml"),
+        (("config.toml",), [], 4, "CH-E09  run {name} left no checkpoint"),
+        (("config.toml", "checkpoint"), ["-c", "seed=3"], 2, "CH-C08  seed is 0 in run {name} and must stay so"),
+        (("config.toml", "checkpoint"), ["-c", "rounds=2"], 2, "CH-C08  rounds = 2 is less than the 10"),
+        (("config.toml", "checkpoint", "finished"), [], 2, "CH-C08  run {name} has finished its 10 server rounds"),
+        (("config.toml", "checkpoint", "held"), [], 2, "CH-C07  run {name} is still going"),
+        (("config.toml", "checkpoint", "served"), [], 2, "CH-C07  run {name} is still going"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_resumed_is_said_in_one_line(
@@ -175,7 +182,7 @@ def test_cuda_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path
     command = chorus(repository, "-c", "device=cuda", "--runs-dir", str(tmp_path))
     answer = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert answer.returncode == 4
-    assert answer.stderr.startswith("ENV: device = 'cuda' needs a GPU")
+    assert answer.stderr.startswith("CH-E04  device = 'cuda' needs a GPU")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -272,7 +279,7 @@ def test_a_good_run_exits_0_and_leaves_the_run_directory_only(
 @pytest.mark.parametrize(
     ("task", "exit_code", "words"),
     [
-        ("failing", 3, "QUORUM: 2 survivors, threshold 3\n"),
+        ("failing", 3, '{"error": {"code": "CH-P03", "message": "2 survivors, threshold 3"}}\n'),
         ("crashing", 1, "the tiny app crashed"),
         ("silent", 1, "without saying how"),
     ],

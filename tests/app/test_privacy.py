@@ -361,7 +361,7 @@ def test_the_command_speaks_of_ledgers_alone(tmp_path: Path) -> None:
     assert (guessed.returncode, guessed.stdout) == (2, "")
     missing = ask(str(tmp_path / "none.jsonl"))
     assert (missing.returncode, missing.stdout) == (4, "")
-    assert missing.stderr.startswith("ENV: ")
+    assert missing.stderr.startswith("CH-E10  ")
     assert "Traceback" not in missing.stderr
 
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from app.progress import Progress, Tail, printable, result_lines, size
+from app.phrases import printable, size
+from app.progress import Progress, result_lines
+from app.tail import Tail
 from app.tallies import devices_line
 
 FINISHED: dict[str, Any] = {

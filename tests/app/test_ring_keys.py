@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.cli import configuration
+from app.asking import configuration
 from app.config import RunConfig
 from app.ring_keys import DEFAULTS
 from arithmetic.errors import ConfigError

@@ -189,3 +189,18 @@ def test_a_clients_own_metrics_are_in_its_own_log_and_nowhere_else(job: str, tmp
         for line in list(read_lines(path))[-1:]
     ]
     assert validation[-1]["loss"] == pytest.approx(sum(own_losses) / 5, abs=1e-6)  # four examples each
+
+
+def test_without_the_launcher_the_server_writes_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig.parse(SMALL_RUN).table()
+    grid = LocalGrid(client_app, int(config["clients"]), config)
+    server_app.main(grid, Context(1, 1, {}, RecordDict(), config))
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "1 of 1 server rounds gave a model" in (folder / "report.html").read_text()
+    assert (folder / "MODEL_CARD.md").exists()
+    (tmp_path / "launched").mkdir()
+    run(tmp_path / "launched", rounds=1)
+    assert not (tmp_path / "launched" / "report.html").exists()

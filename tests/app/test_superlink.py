@@ -1,6 +1,7 @@
 """The environment and folders of a run; a SuperLink that cannot start is a typed error."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,11 @@ def test_a_superlink_that_ends_at_once_is_tried_again_and_then_named(
     with pytest.raises(SetupError, match=r"superlink\.log"):
         superlink.start(home, tmp_path / "superlink.log", {})
     assert len(ports) == 3
+
+
+def test_rays_files_go_where_a_sockets_name_has_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Mac names a long folder; Ray would end with no word of why."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 10)))
+    assert superlink.temporary_folder() == Path("/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", "/scratch")
+    assert superlink.temporary_folder() == Path("/scratch")

@@ -186,15 +186,15 @@ def test_a_node_with_a_wrong_key_is_refused_in_one_line(laptop: Laptop) -> None:
     )
     (kit / "node.key").write_bytes(make_node_key().private)
     said = laptop.run(f"scripts/supernode {kit}", code=2)
-    assert said.splitlines()[-1].startswith("AUTH: the SuperLink does not know this node's key")
+    assert said.splitlines()[-1].startswith("CH-P07  the SuperLink does not know this node's key")
     assert "Traceback" not in said
     line = laptop.run(f"scripts/doctor node {kit}", code=4).splitlines()[-1]
-    assert line.startswith("WRONG  registered: ENV: the SuperLink does not know this node")
+    assert line.startswith("WRONG  registered: CH-E01  the SuperLink does not know this node")
 
 
 def test_the_port_is_busy_for_a_second_server(laptop: Laptop) -> None:
     said = laptop.run(page.SUPERLINK, code=4)
-    assert re.fullmatch(r"ENV: the SuperLink cannot listen on .* choose another port.*", said.strip())
+    assert re.fullmatch(r"CH-E01  the SuperLink cannot listen on .* choose another port.*", said.strip())
 
 
 def test_a_superlink_that_is_killed_in_a_round_costs_no_round(

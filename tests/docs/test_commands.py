@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 
 from app.run_directory import read_lines
-from tests.support import deployment_page  # run by tests/deployment/test_provisioned.py
+from tests.support import (
+    commands_page,  # run by tests/docs/test_commands_page.py
+    deployment_page,  # run by tests/deployment/test_provisioned.py
+)
 from tests.support.analytics import stations
+from tests.support.reported import failed_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MNIST = ROOT.parent / "shared" / "data" / "mnist"
@@ -48,6 +52,8 @@ PRIVATE = (
 )
 RING = "scripts/run -c job=ring"
 RING_DROP = "scripts/run -c job=ring --drop 1@hop:round3 -c rounds=5"
+REPORT = "scripts/chorus report"
+COMPARE = "scripts/chorus report --compare runs/ONE runs/OTHER"
 LEDGER = ".venv/bin/python -m app ledger /path/to/ledger.jsonl --delta 1e-4"
 ASKED = "scripts/run -c job=analytics -c query=examples/diabetes.toml"
 ASKED_NOISILY = f"{ASKED} -c privacy=distributed -c epsilon=1"
@@ -65,8 +71,8 @@ LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
 
 def test_every_command_has_a_test_here() -> None:
     sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH, RING, RING_DROP}
-    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER, OWN_TASK}
-    assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL
+    mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER, OWN_TASK, REPORT, COMPARE}
+    assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL | set(commands_page.ALL)
 
 
 def _figures(command: str) -> str:
@@ -147,6 +153,17 @@ def _ledger(*paths: str) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_report_commands(tmp_path: Path) -> None:
+    for name in ("ONE", "OTHER"):
+        failed_run(tmp_path / "runs" / name)
+    for command, page in ((REPORT, "runs/OTHER/report.html"), (COMPARE, "runs/compare-ONE-OTHER.html")):
+        words = [str(ROOT / "scripts/chorus"), *shlex.split(command)[1:]]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(f"written: {page}\n")
+        assert (tmp_path / page).exists()
 
 
 def test_the_ledger_command(tmp_path: Path) -> None:

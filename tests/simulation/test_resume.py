@@ -120,7 +120,7 @@ def test_with_everything_killed_the_model_is_that_of_an_undisturbed_run(
     assert not (directory / "flower").exists()
     refused = resume(directory)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith(f"CONFIG: run {directory.name} has finished its 8 server rounds")
+    assert refused.stderr.startswith(f"CH-C08  run {directory.name} has finished its 8 server rounds")
 
 
 @pytest.mark.nightly
@@ -135,7 +135,8 @@ def test_with_the_server_killed_the_launcher_says_how_to_go_on(undisturbed: Fini
         victim.kill_all()
     assert victim.process.returncode == 1
     last = errors.splitlines()[-1]
-    assert last == f"continue: .venv/bin/python -m app resume {victim.directory}"
+    assert last.startswith("CH-X01  ")
+    assert last.endswith(f" Continue: scripts/chorus resume {victim.directory}")
     again = resume(Path(shlex.split(last)[-1]))
     assert again.returncode == 0, again.stdout + again.stderr
     assert bits(victim.directory) == bits(undisturbed.directory)
@@ -151,7 +152,10 @@ def test_interrupted_it_says_how_to_go_on_and_may_have_more_rounds(tmp_path: Pat
     finally:
         victim.kill_all()
     assert victim.process.returncode == 130
-    assert errors.splitlines()[-1].startswith("continue: ")
+    assert (
+        f"stopped; nothing of the run is left running. Continue: scripts/chorus resume {victim.directory}"
+        in errors
+    )
     again = resume(victim.directory, "-c", "rounds=9", "-c", "round-deadline=150")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "9 of 9 rounds aggregated" in again.stdout

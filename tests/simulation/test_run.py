@@ -27,6 +27,9 @@ def test_a_run_with_drops_ends_well(dropped_run: Finished) -> None:
 def test_it_leaves_a_run_directory(dropped_run: Finished) -> None:
     names = {path.name for path in dropped_run.directory.iterdir()}
     assert names >= {"config.toml", "metrics.jsonl", "events.jsonl", "model.safetensors", "superlink.log"}
+    assert names >= {"report.html", "MODEL_CARD.md"}
+    assert f"report: {dropped_run.directory}/report.html" in dropped_run.output
+    assert "masks were removed: 3" in (dropped_run.directory / "report.html").read_text()
     config = tomllib.loads((dropped_run.directory / "config.toml").read_text())
     assert config["rounds"] == 4
     model = load_file(dropped_run.directory / "model.safetensors")

@@ -24,6 +24,7 @@ from privacy.discrete_gaussian import DiscreteGaussian
 from privacy.ledger import Ledger
 from privacy.mechanisms import GaussianRelease, Mechanism, PoissonGaussian
 from strategies.errors import NothingAggregated
+from strategies.stopping import Stopping
 from tests.support.local_grid import content_size
 from tests.support.private_run import (
     MODES,
@@ -380,6 +381,22 @@ def test_32_with_every_budget_spent_the_run_ends_typed(tmp_path: Path) -> None:
         trial.start()
     assert trial.named("round_failed")[0]["code"] == "QUORUM"
     assert all(charged(tmp_path, partition) == () for partition in range(5))
+
+
+def test_32_once_every_budget_is_spent_no_further_session_is_begun(tmp_path: Path) -> None:
+    trial = private_trial("distributed", tmp_path, {"rounds": 6})
+    trial.strategy._stopping = Stopping(cohort=5, least=trial.settings.least)
+    trial.strategy.emit = trial.strategy._reports._emit = trial.strategy._stopping.listening(trial.emit)
+    one = a_round(trial, 1)
+    budget = (rdp_epsilon(one * 2, 1e-4) + rdp_epsilon(one * 3, 1e-4)) / 2
+    with_policy(trial, tmp_path, f"max-epsilon = {budget}\ndelta = 1e-4\n", *range(5))
+    trial.start()
+    assert trial.strategy.aggregated == [1, 2]
+    assert [event["server_round"] for event in trial.named("round_failed")] == [3]
+    (stopped,) = trial.named("run_stopped")
+    assert (stopped["rule"], stopped["server_round"]) == ("budget", 3)
+    assert "the privacy budget of 5 of 5 clients is spent" in stopped["reason"]
+    assert {event["server_round"] for event in trial.named("session_opened")} == {1, 2, 3}
 
 
 def vanish(path: Path) -> None:

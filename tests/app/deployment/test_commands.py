@@ -41,32 +41,32 @@ def test_the_fingerprint_is_read_out_and_the_steps_are_said(tmp_path: Path) -> N
     assert "offline" in lines[2]
     again = typed(tmp_path, "provision", "--server", "localhost", "--nodes", ",".join(NAMES))
     assert again.returncode == 2
-    assert again.stderr.startswith("CONFIG: ")
+    assert again.stderr.startswith("CH-C03  ")
     assert "nothing is written over" in again.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        (["provision", "--server", "a", "--nodes", "a,b"], 2, "CONFIG: 2 nodes are too few"),
-        (["provision", "--nodes", "a,b,c"], 2, "CONFIG: the server has no name"),
+        (["provision", "--server", "a", "--nodes", "a,b"], 2, "CH-C03  2 nodes are too few"),
+        (["provision", "--nodes", "a,b,c"], 2, "CH-C03  the server has no name"),
         (
             ["provision", "--add", "d", "--renew"],
             2,
-            "CONFIG: --add, --revoke and --renew are one change each",
+            "CH-C03  --add, --revoke and --renew are one change each",
         ),
         (
             ["provision", "--add", "d", "--nodes", "a"],
             2,
-            "CONFIG: --add, --revoke and --renew change the federation",
+            "CH-C03  --add, --revoke and --renew change the federation",
         ),
-        (["provision", "--renew"], 2, "CONFIG: federation/authority is not there"),
-        (["provision", "--server", "a", "--requests", "none.json"], 2, "CONFIG: none.json is missing"),
-        (["provision-request", "--name", "A B", "--out", "x"], 2, "CONFIG: 'A B' is no name for a node"),
-        (["superlink", "nothing"], 2, "CONFIG: there is no kit"),
-        (["supernode", "nothing"], 2, "CONFIG: there is no kit"),
-        (["supernode", "nothing", "--port", "0"], 2, "CONFIG: Invalid value for '--port'"),
-        (["doctor", "hospital", "nothing"], 2, "CONFIG: Invalid value for"),
+        (["provision", "--renew"], 2, "CH-C03  federation/authority is not there"),
+        (["provision", "--server", "a", "--requests", "none.json"], 2, "CH-C03  none.json is missing"),
+        (["provision-request", "--name", "A B", "--out", "x"], 2, "CH-C03  'A B' is no name for a node"),
+        (["superlink", "nothing"], 2, "CH-C03  there is no kit"),
+        (["supernode", "nothing"], 2, "CH-C03  there is no kit"),
+        (["supernode", "nothing", "--port", "0"], 2, "CH-C05  Invalid value for '--port'"),
+        (["doctor", "hospital", "nothing"], 2, "CH-C05  Invalid value for"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], code: int, complaint: str) -> None:

@@ -23,7 +23,7 @@ def test_a_good_kit_is_well_but_for_the_server_that_is_not_up(made: Path) -> Non
     assert "registered" not in found, "it would only say the same again"
     assert found["identity"].line == "hospital-1, number 1 in the roster"
     assert "min-cohort, min-threshold, adversary" in found["policy"].line
-    assert found["port"].text.startswith("WRONG  port: ENV: ")
+    assert found["port"].text.startswith("WRONG  port: CH-E05  ")
     assert found["policy"].text.startswith("ok     policy: ")
 
 
