@@ -1,13 +1,15 @@
 """From the arguments of a command line to a checked configuration.
 
-Decides: how `-c`, `--drop` and `--gpu` become one configuration. Refuses to know the keys (`app.config`), and to start
-anything.
+Decides: how `-c`, `--drop` and `--gpu` become one configuration, and that a task of the user's own is tried with it.
+Refuses to know the keys (`app.config`), and to start anything.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from app.config import RunConfig, parse_overrides
+from app.own_task import is_own, try_own
 from app.ring_keys import DEFAULTS, RING
 from arithmetic.errors import ConfigError
 
@@ -33,6 +35,8 @@ def configuration(settings: Sequence[str], drops: Sequence[str], gpu: str | None
         from app.survey import check  # pydantic models of the query: only here
 
         check(config)
+    if is_own(config):
+        print(try_own(config), file=sys.stderr, flush=True)
     return config
 
 

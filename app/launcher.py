@@ -128,20 +128,22 @@ def launch(
         left = end_descendants(_GRACE) if descendants(os.getpid()) else []
     if directory and outcome.failure and outcome.failure.number == catalogue.CRASH:
         show_log(directory.log)
-    _tell(outcome, directory, say, complain)
-    if ours:
-        from app.report.files import at_the_end  # jinja2: only where there is a run to tell of
-
-        say(f"report: {at_the_end(ours)}")
+    _tell(outcome, directory, ours, say, complain)
     if left:
         complain(Failure(catalogue.NOT_ENDED, f"processes {left} could not be ended; end them by hand"))
     return outcome.exit_code
 
 
-def _tell(outcome: Outcome, directory: RunDirectory | None, say: Say, complain: Complain) -> None:
-    """The result, or what went wrong and how it goes on."""
+def _tell(
+    outcome: Outcome, directory: RunDirectory | None, ours: RunDirectory | None, say: Say, complain: Complain
+) -> None:
+    """The result, its page, or what went wrong and how it goes on; `ours` is the run that was at work here."""
     for line in outcome.lines:
         say(line)
+    if ours:
+        from app.report.files import at_the_end  # jinja2: only where there is a run to tell of
+
+        say(f"report: {at_the_end(ours)}")
     more = ""
     if directory and _worth_continuing(directory, outcome):
         more = f" Continue: {command()} resume {short_of(directory)}"

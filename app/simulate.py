@@ -6,7 +6,6 @@ its children and its torch; and what of it is handed back. Refuses to know how a
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 _USERS: Final[dict[int, type[ChorusError]]] = {2: ConfigError, 4: SetupError}
 _OPENING: Final = ("run_started", "run_resumed")
-_CODE: Final = re.compile(r"^[A-Z][A-Z0-9-]+:?\s+")
 Event = Mapping[str, Any]
 
 
@@ -102,10 +100,19 @@ def simulate(
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip().splitlines()
     if code:
-        line = said[-1] if said else f"the run ended with exit code {code}"
-        kind = _USERS.get(code)
-        raise kind(_CODE.sub("", line)) if kind else RunFailed(line)
+        raise _told(said[-1] if said else "", code)
     return Run(RunDirectory.open(Path(runs_dir, identity)))
+
+
+def _told(line: str, code: int) -> Exception:
+    """The launcher's last word as an error: one JSON object, or a plain line."""
+    try:
+        error = json.loads(line)["error"]
+        number, message = str(error["code"]), str(error["message"])
+    except (ValueError, LookupError, TypeError):
+        return RunFailed(line or f"the run ended with exit code {code}")
+    kind = _USERS.get(code)
+    return kind(message) if kind else RunFailed(f"{number}  {message}")
 
 
 def _followed(

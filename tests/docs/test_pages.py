@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.cli import configuration
+from app.asking import configuration
 from app.config import RunConfig
 from app.run_directory import RunDirectory
 from app.server_app import settings_of
@@ -134,3 +134,66 @@ def test_no_table_is_cut_by_bars_in_its_code() -> None:
     for page in [*PAGES, ROOT / "README.md"]:
         rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
         assert [row for row in rows if re.search(r"(?<!\\)\|\|", row)] == [], page
+
+
+def _spoken() -> list[tuple[str, list[str]]]:
+    """Every command of ours in code of a page, in words; a page's own placeholders stay in it."""
+    found = []
+    for page in [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        text = page.read_text(encoding="utf-8")
+        code = re.findall(r"`([^`\n]+)`", text) + [
+            line.strip() for line in text.splitlines() if line[:4] == "    "
+        ]
+        code += [
+            line
+            for block in re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S)
+            for line in block.splitlines()
+        ]
+        for line in code:
+            where = re.search(
+                r"(?:^|: |\s)((?:scripts/|\.venv/bin/python -m app |python -m app )[\w-].*)", line
+            )
+            if where and "..." not in line:
+                command = re.split(r",\s", where[1].split("#")[0])[0]  # a sentence goes on behind it
+                found.append((page.name, command.replace(".venv/bin/", "").split()))
+    return found
+
+
+def test_every_command_that_is_named_is_there_with_its_options() -> None:
+    import typer.main
+
+    from app.cli import app
+
+    commands: Any = typer.main.get_command(app)
+    fronts = {
+        "run": "run",
+        "superlink": "server",
+        "supernode": "node",
+        "provision": "provision",
+        "doctor": "doctor",
+    }
+    spoken = _spoken()
+    assert len(spoken) > 50
+    for page, words in spoken:
+        script = words[0].removeprefix("scripts/").rstrip(".,;)")
+        if words[0] != "python":
+            assert (ROOT / "scripts" / script).exists(), (page, words)
+        rest = words[3:] if words[0] == "python" else words[1:]
+        if script in ("test", "docs", "setup.sh"):
+            continue
+        if script == "provision" and rest[:1] == ["request"]:
+            script, rest = "chorus", ["provision-request", *rest[1:]]
+        names = [] if script in ("chorus", "python") else [fronts[script]]
+        names += [
+            word.strip(".,;()")
+            for word in rest[: 2 - len(names)]
+            if re.fullmatch(r"[a-z][a-z-]*[.,;)]*", word)
+        ]
+        command = commands
+        for name in names:
+            if name in getattr(command, "commands", {}):
+                command = command.commands[name]
+        assert command is not commands or not names, (page, words)
+        options = {option for each in command.params for option in each.opts} | {"--help", "--debug"}
+        given = {word.split("=")[0].strip(".,;()") for word in rest if word.startswith("--")}
+        assert given <= options, (page, words, given - options)
