@@ -369,6 +369,7 @@ REACHED: dict[str, Reach] = {
     "CH-P22": _raised("FrameRejected"),
     "CH-P23": _raised("AnswerRejected"),
     "CH-P24": _raised("QueryRefused"),
+    "CH-P26": _raised("ModelRejected"),
     "CH-E01": lambda folder: RunDirectory.open(folder / "none"),
     "CH-E02": _superlink,
     "CH-E04": _gpu,
