@@ -53,7 +53,9 @@ class ClientNode:
     """One client.
 
     Attributes:
+        place: in the roster, in active sessions.
         stores: run -> what is kept of it.
+        wall_clock: what time it is there.
         disk_fails: at the next step that writes or reads the update.
     """
 
@@ -70,12 +72,12 @@ class ClientNode:
         self.client = client
         self.stores: dict[int, RecordDict] = {}
         self.disk_fails = False
-        self._place = signatory
+        self.place = signatory
         self._policy = policy
         self._vector = vector
         self._entropy = entropy
         self._watch = watch
-        self._wall_clock = wall_clock
+        self.wall_clock = wall_clock
 
     def store(self, run: int) -> RecordDict:
         """What is kept of one run."""
@@ -95,9 +97,9 @@ class ClientNode:
             raise
 
     def _signatory(self) -> Signatory | None:
-        if self._place is not None:
-            self._place.roster.check_time(self._wall_clock())
-        return self._place
+        if self.place is not None:
+            self.place.roster.check_time(self.wall_clock())
+        return self.place
 
     def _advertise(self, request: Envelope, store: RecordDict) -> Any:
         kept_state.take(store)
@@ -122,7 +124,7 @@ class ClientNode:
         kept_state.begin_round(store, request.server_round)
         vector = self._vector_for(state.params)
         kept_state.put(store, R2, state.to_bytes(), vector.tensor.tobytes() + vector.scalars.tobytes())
-        self._watch.shared(self.client, cohort, state)
+        self._watch.shared(self.client, cohort, request.digests, state)
         return self.sent(R1, reply, state)
 
     def _mask(self, request: Envelope, store: RecordDict) -> Any:

@@ -54,9 +54,9 @@ class Weather:
     calm: bool = False
     struck: dict[Fault, int] = field(default_factory=dict)
 
-    def strikes(self, fault: Fault) -> bool:
-        """Whether it does, now."""
-        if self.calm or fault not in self.kinds or self.chance.random() >= self.rate:
+    def strikes(self, fault: Fault, rate: float = 0.0) -> bool:
+        """Whether it does, now; with a rate of its own where occasions are rare."""
+        if self.calm or fault not in self.kinds or self.chance.random() >= (rate or self.rate):
             return False
         self.struck[fault] = self.struck.get(fault, 0) + 1
         return True

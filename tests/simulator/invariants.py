@@ -40,10 +40,10 @@ class Watch:
     Attributes:
         inputs: client -> its vector.
         policy_least: smallest sum that the clients' policy allows.
-        by_context: sessions are told apart by their contexts, not by identifiers that a server may use again.
+        server_lies: it may use an identifier again, so sessions are told apart by their contexts.
         liars: clients that may be blamed.
         muted: what happens now is undone at once, and leaves nobody.
-        blamed: clients that the server named.
+        blamed: clients that the server named; `accused` those that another client did.
         names: index -> client, of the session under way.
         checks: how many times something was checked.
     """
@@ -54,15 +54,16 @@ class Watch:
         inputs: Mapping[int, Vector],
         policy_least: int,
         liars: Iterable[int] = (),
-        by_context: bool = False,
+        server_lies: bool = False,
     ) -> None:
         self.params = params
         self.inputs = inputs
         self.policy_least = policy_least
         self.liars = frozenset(liars)
-        self.by_context = by_context
+        self.server_lies = server_lies
         self.muted = False
         self.blamed: set[int] = set()
+        self.accused: set[int] = set()
         self.names: dict[int, int] = {}
         self.checks = 0
         self.sessions: list[bytes] = []
@@ -71,6 +72,7 @@ class Watch:
         self._vectors: dict[tuple[int, bytes], bytes] = {}
         self._sent: dict[tuple[bytes, int], bytes] = {}
         self._arrived: dict[int, bytes] = {}
+        self._shown: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
         self._secrets: dict[int, set[bytes]] = {client: set() for client in inputs}
         self._told: dict[bytes, Told] = {}
 
@@ -100,10 +102,13 @@ class Watch:
         if not self.muted:
             self._secrets[client] = {keys.mask.private, keys.channel.private}
 
-    def shared(self, client: int, cohort: CohortAnnounced, state: AwaitingShares) -> None:
+    def shared(
+        self, client: int, cohort: CohortAnnounced, digests: tuple[bytes, bytes], state: AwaitingShares
+    ) -> None:
         """r1."""
         if self.muted:
             return
+        self._shown[state.session, client] = digests
         self._secrets[client] |= {state.seed, state.keys.mask.private, state.keys.channel.private}
         self.require(
             state.params.min_survivors >= self.policy_least
@@ -146,7 +151,7 @@ class Watch:
                 self.require(known == kind, f"I1: client {client} gave both shares of peer {owner}")
         if told.params.is_active:
             mine = (told.context, told.sharers, survivors)
-            named = told.context if self.by_context else told.session
+            named = told.context if self.server_lies else told.session
             known_view = self._told.setdefault(named, mine)
             self.require(
                 known_view == mine, f"I7: client {client} revealed shares to another view than others"
@@ -164,6 +169,7 @@ class Watch:
         self.require("chorus" not in store, f"I5: client {client} kept a state after it had left")
         if isinstance(error, Misbehaviour) and error.culprit in self.names:
             culprit = self.names[error.culprit]
+            self.accused.add(culprit)
             self.require(
                 self._is_tainted(culprit) or self._is_tainted(client),
                 f"I10: client {client} blames client {culprit} in {request.trip}: {error.line}",
@@ -192,6 +198,8 @@ class Watch:
         survivors = set(unmasked.survivors)
         self.require(survivors == set(self._arrived) == set(announced), "I4: the sum is not over U3")
         self.require(len(survivors) >= self.params.min_survivors, "I4: a sum over too few")
+        shown = {self._shown[self.sessions[-1], client] for client in survivors}
+        self.require(len(shown) == 1, "I7: a sum of clients that were shown different models")
         tensor, scalars = self._expected(survivors)
         modulus = 1 << self.params.modulus_bits
         found = [int(word) % modulus for word in unmasked.total.tensor]

@@ -248,7 +248,7 @@ class ServerNode:
         self._watch.summed(unmasked, self._announced)
         for client, keys in unmasked.next_keys.items():
             self._carried[client] = (self._identifier, keys)
-        if not self._weather.strikes(Fault.DISK_SERVER):
+        if not self._weather.strikes(Fault.DISK_SERVER, 0.3):
             self.saved = self.server_round
         self._end(None, unmasked.survivors)
 

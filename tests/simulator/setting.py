@@ -22,7 +22,7 @@ DAY = 86400.0
 ROSTER_LASTS = 10 * DAY
 SCALARS = 3
 _SIZES = (3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 8, 10, 12)
-_BITS = (16, 24, 24, 32, 40, 64)
+_BITS = (13, 16, 24, 24, 32, 40, 64)
 _SPARSE = 0.4  # of cohorts that are large enough
 
 
@@ -78,7 +78,7 @@ def drawn(chance: Random) -> Setting:
 def drawn_params(chance: Random, adversary: Adversary | None = None, colluders: int = 0) -> SecAggParams:
     """Parameters that can work together: complete and sparse graphs, curious and active servers."""
     while True:
-        size, bits = chance.choice(_SIZES), chance.choice(_BITS)
+        size, bits = chance.choice([size for size in _SIZES if size > 2 * colluders]), chance.choice(_BITS)
         kind = adversary or chance.choice((CURIOUS, ACTIVE))
         lengths = (bits, size + 1 + chance.choice((0, 1, 5)), SCALARS)
         sparse = size >= 6 and chance.random() < _SPARSE

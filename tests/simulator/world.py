@@ -24,7 +24,7 @@ from tests.simulator.invariants import Watch
 from tests.simulator.network import Envelope, Link, Past
 from tests.simulator.quick import KeyPool
 from tests.simulator.server_node import ServerNode
-from tests.simulator.setting import DAY, Setting, drawn, places
+from tests.simulator.setting import DAY, ROSTER_LASTS, Setting, drawn, places
 from tests.support.cohort import Vector, oracle_inputs
 from wire.rounds import ProtocolRound
 
@@ -43,6 +43,7 @@ class Played:
         sums: sessions that ended with a sum; `ends` all of them; `counted` clients in the last sum.
         checks: how often something was required.
         struck: faults.
+        codes: with which a step, or a session, ended.
     """
 
     sums: int
@@ -50,22 +51,24 @@ class Played:
     counted: int
     checks: int
     struck: Mapping[Fault, int]
-    blamed: frozenset[int]
     codes: frozenset[str]
 
 
 @lru_cache
-def _policy(least: int) -> Policy:
+def policy_of(least: int) -> Policy:
     return Policy.parse(f"min-cohort = {least}\n")
 
 
 @lru_cache
-def _inputs(clients: tuple[int, ...], length: int) -> dict[int, Vector]:
+def inputs_of(clients: tuple[int, ...], length: int) -> dict[int, Vector]:
     return oracle_inputs(clients, length)
 
 
 class World:
     """Everything under one seed.
+
+    Attributes:
+        answers: client -> codes with which the server met its replies.
 
     Args:
         say: receives a line for everything that happens.
@@ -85,10 +88,11 @@ class World:
         self.clock = Clock()
         self.weather = Weather(self.chance, self.setting.kinds, self.setting.rate)
         params, clients = self.setting.params, self.setting.clients
-        inputs = _inputs(clients, params.tensor_length)
+        inputs = inputs_of(clients, params.tensor_length)
         cast = cast or {}
         self.watch = Watch(params, inputs, self.setting.least, cast)
         self.codes: set[str] = set()
+        self.answers: dict[int, set[str]] = {}
         self._say = say
         self._skew = dict.fromkeys(clients, 0.0)
         self._awake = dict.fromkeys(clients, 0.0)
@@ -100,7 +104,7 @@ class World:
             signatories = places(len(clients))
         self.nodes = {
             client: cast.get(client, ClientNode)(
-                client, signatory, _policy(self.setting.least), inputs[client], self._pool.entropy, self.watch,
+                client, signatory, policy_of(self.setting.least), inputs[client], self._pool.entropy, self.watch,
                 lambda client=client: self.clock.now + self._skew[client],
             )
             for client, signatory in zip(clients, signatories, strict=True)
@@ -126,17 +130,22 @@ class World:
         everybody = tuple(sorted(self.setting.clients))
         for _ in range(_CALM_SESSIONS):
             self._run(1)
-            if self._ends[-1] == everybody:
+            if self.last_sum == everybody:
                 break
         if not self.watch.liars:
             self.watch.require(
-                self._ends[-1] == everybody, f"liveness: {self._ends[-1]} in the sum of the last calm session"
+                self.last_sum == everybody, f"liveness: {self.last_sum} in the sum of the last calm session"
             )
         sums = [end for end in self._ends if end]
         return Played(
             len(sums), len(self._ends), len(self._ends[-1]), self.watch.checks, self.weather.struck,
-            frozenset(self.watch.blamed), frozenset(self.codes),
+            frozenset(self.codes),
         )  # fmt: skip
+
+    @property
+    def last_sum(self) -> tuple[int, ...]:
+        """Clients in the sum of the last session; empty where there is none."""
+        return self._ends[-1]
 
     def _run(self, sessions: int) -> None:
         self._planned = len(self._ends) + sessions
@@ -219,7 +228,7 @@ class World:
     def _foretell(self, request: Envelope, node: ClientNode) -> str | None:
         if self.foretold is None:
             return None
-        late = self.nodes[request.client]._wall_clock() >= 10 * DAY
+        late = node.wall_clock() >= ROSTER_LASTS
         return self.foretold.code(request, late, node.disk_fails)
 
     def _crash(self, request: Envelope, when: str) -> None:
@@ -254,6 +263,7 @@ class World:
         """A reply came."""
         if error:
             self.codes.add(error.code)
+            self.answers.setdefault(client, set()).add(error.code)
         self.say(f"{trip} <- client {client}: {error.line if error else 'counts'}")
 
     def closed(self, trip: ProtocolRound, collection: Collection, error: ChorusError | None) -> None:
