@@ -142,6 +142,10 @@ class SplitSurvivors(Hostile):
         everybody = frozenset(self.loot[-1].vectors)
         return everybody if index % 2 or index == self.victims_index else everybody - {self.victims_index}
 
+    def signatures_for(self, index: int) -> dict[int, bytes]:
+        """All it has, whatever they are on."""
+        return {each: s for each, s in self.loot[-1].signatures.items() if each in self.survivors_for(index)}
+
 
 class SplitAmongThree(Hostile):
     """Every third client hears of another one that dropped."""

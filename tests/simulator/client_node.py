@@ -7,7 +7,7 @@ Refuses to know: links, other clients, what the server does.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from flwr.app import RecordDict
@@ -38,13 +38,11 @@ from secagg.messages import (
 )
 from secagg.params import SecAggParams
 from secagg.signatory import Signatory
+from tests.simulator.invariants import Violation, Watch
 from tests.simulator.network import Envelope
 from tests.support.cohort import Vector
 from wire import kept_state
 from wire.rounds import ProtocolRound
-
-if TYPE_CHECKING:
-    from tests.simulator.invariants import Watch
 
 R0, R1, R2, R3, R4 = ProtocolRound
 
@@ -66,7 +64,7 @@ class ClientNode:
         policy: Policy,
         vector: Vector,
         entropy: Callable[[ProtocolRound, int], bytes],
-        watch: "Watch",
+        watch: Watch,
         wall_clock: Callable[[], float],
     ) -> None:
         self.client = client
@@ -92,6 +90,8 @@ class ClientNode:
             kept_state.take(store)
             self._watch.client_left(self.client, request, error, store)
             return b"", error.code
+        except Violation:
+            raise
         except Exception as error:
             self._watch.broken(f"client {self.client} in {request.trip}: {error!r}", error)
             raise

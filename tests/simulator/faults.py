@@ -15,6 +15,7 @@ class Fault(StrEnum):
     DROP = "dropped"
     DUPLICATE = "duplicated"
     REORDER = "reordered"
+    STALE = "an old message comes once more"
     DELAY = "delayed past the deadline"
     CRASH_BEFORE = "client crashes before the step, its state is lost"
     CRASH_AFTER = "client crashes after the step, its reply and its state are lost"
@@ -34,7 +35,6 @@ class Fault(StrEnum):
 
 TAMPERING = (Fault.CORRUPT, Fault.TRUNCATE, Fault.CROSS, Fault.REPLAY)
 BENIGN = tuple(fault for fault in Fault if fault not in TAMPERING)
-ON_A_LINK = (Fault.DROP, Fault.DUPLICATE, Fault.REORDER, Fault.DELAY, *TAMPERING)
 
 
 @dataclass

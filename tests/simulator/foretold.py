@@ -8,6 +8,7 @@ Refuses to know: keys but as names of one occasion, and every other secret.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from secagg.bounds import Adversary
 from secagg.client.r1_share_keys import agreement_of
 from secagg.errors import ChorusError
 from secagg.keys import PublicKeys
@@ -34,7 +35,7 @@ class _Session:
 
     def holders(self, owner: int, among: frozenset[int]) -> int:
         """How many of `among` hold a share of this client's seed; of its mask key, if it is not among them."""
-        own = {owner} if self.params.own_share else set[int]()
+        own = {owner} if _keeps_a_share(self.params) else set[int]()
         return len((self.near[owner] | own) & among)
 
 
@@ -113,13 +114,13 @@ class Foretold:
     def _suffices(self, trip: ProtocolRound, session: _Session, heard: frozenset[int]) -> bool:
         params = self._params
         if trip is R0:
-            return len(heard) >= params.least_advertised
+            return len(heard) >= max(params.min_survivors, params.threshold + (not _keeps_a_share(params)))
         if trip is R1:
             return len(heard) >= params.min_survivors
         if trip is R2:
             return len(heard) >= params.min_survivors and _in_one_part(session.near, heard)
         if trip is R3:
-            return len(heard) >= params.signatures
+            return len(heard) >= (params.threshold if _is_complete(params) else params.min_survivors)
         holders = (session.holders(owner, heard) for owner in session.heard[R1])
         return all(count >= params.threshold for count in holders)
 
@@ -190,6 +191,15 @@ class Foretold:
         else:
             memory.awaits, memory.session, memory.finished = R1, b"", session.identifier
             memory.done, memory.keys = memory.begun, SharesRevealed.from_bytes(reply).following.keys
+
+
+def _is_complete(params: SecAggParams) -> bool:
+    return params.neighbours == params.cohort - 1
+
+
+def _keeps_a_share(params: SecAggParams) -> bool:
+    """Whether a client is among the holders of its own seed."""
+    return _is_complete(params) or params.adversary is Adversary.CURIOUS
 
 
 def _in_one_part(near: Near, clients: frozenset[int]) -> bool:

@@ -53,7 +53,7 @@ class Past:
         found = [
             each
             for each in self._sent.get(envelope.trip, ())
-            if (each.client != envelope.client) == of_another and each.payload != envelope.payload
+            if (each.client != envelope.client) == of_another and each.request != envelope.request
         ]
         return chance.choice(found) if found else None
 
@@ -82,6 +82,9 @@ class Link:
         if weather.strikes(Fault.DROP):
             return
         if not envelope.refusal:
+            if weather.strikes(Fault.STALE) and (old := self._past.other(envelope, chance, False)):
+                self._queue.append(old)
+                self._clock.after(0.04, self._take)
             self._past.keep(envelope)
             envelope = self._changed(envelope)
         if weather.strikes(Fault.DELAY):
@@ -123,7 +126,7 @@ def corrupted(envelope: Envelope, chance: Random) -> Envelope:
     """One bit of the message, or of the model or configuration that come with it."""
     model, config = envelope.digests
     parts = [envelope.payload, model, config]
-    which = chance.choices((0, 1, 2), weights=[10, *(1 if part else 0 for part in (model, config))])[0]
+    which = chance.choices((0, 1, 2), weights=[4, *(1 if part else 0 for part in (model, config))])[0]
     part = bytearray(parts[which])
     part[chance.randrange(len(part))] ^= 1 << chance.randrange(8)
     parts[which] = bytes(part)

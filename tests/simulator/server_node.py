@@ -24,7 +24,7 @@ from secagg.server.r3_consistency_check import SignatureCollection
 from secagg.server.r4_unmasking import ShareRecovery
 from tests.simulator.clock import Clock
 from tests.simulator.faults import Fault, Weather
-from tests.simulator.invariants import Watch
+from tests.simulator.invariants import Violation, Watch
 from tests.simulator.network import Envelope
 from wire.rounds import ProtocolRound
 
@@ -172,6 +172,8 @@ class ServerNode:
             found = error
             if isinstance(error, Misbehaviour):
                 self._watch.blames(error.culprit, error.line)
+        except Violation:
+            raise
         except Exception as error:  # noqa: BLE001 - I6: no other may come
             self._watch.broken(f"the server in {trip}: {error!r}", error)
         for course in self._courses:
@@ -192,6 +194,8 @@ class ServerNode:
             self._closers[type(collection)](self, collection)
         except ChorusError as error:
             self._failed(error)
+        except Violation:
+            raise
         except Exception as error:  # noqa: BLE001 - I6: no other may come
             self._watch.broken(f"the server at the end of {trip}: {error!r}", error)
 

@@ -59,20 +59,23 @@ class Setting:
 
 
 def drawn(chance: Random) -> Setting:
-    """A setting: half of them benign."""
+    """A setting: half of them benign, many with faults of one kind, that sessions come far under."""
     params = drawn_params(chance)
-    kinds = {fault for fault in BENIGN if chance.random() < 0.5}
+    kinds = set(chance.sample(BENIGN, 1)) if chance.random() < 0.4 else drawn_kinds(chance, BENIGN)
+    rates = (0.01, 0.03, 0.03, 0.1)
     if chance.random() < 0.5:
-        kinds |= {fault for fault in TAMPERING if chance.random() < 0.5}
-    rate = chance.choice((0.01, 0.03, 0.03, 0.1))
-    return Setting(
-        params,
-        NODES[: params.cohort],
-        frozenset(kinds),
-        rate,
-        chance.choice((1, 1, 2, 3)),
-        params.min_survivors,
-    )
+        kinds, rates = (
+            (set(chance.sample(TAMPERING, 1)), (0.02, 0.05))
+            if chance.random() < 0.5
+            else (kinds | drawn_kinds(chance, TAMPERING), rates)
+        )
+    sessions, least = chance.choice((1, 1, 2, 3)), params.min_survivors
+    return Setting(params, NODES[: params.cohort], frozenset(kinds), chance.choice(rates), sessions, least)
+
+
+def drawn_kinds(chance: Random, kinds: tuple[Fault, ...]) -> set[Fault]:
+    """Some of them."""
+    return {fault for fault in kinds if chance.random() < 0.5}
 
 
 def drawn_params(chance: Random, adversary: Adversary | None = None, colluders: int = 0) -> SecAggParams:
@@ -86,8 +89,8 @@ def drawn_params(chance: Random, adversary: Adversary | None = None, colluders: 
         lowest = max(2, least_threshold(size, neighbours, colluders, kind))
         if lowest > neighbours + 1:
             continue
-        threshold = chance.randint(lowest, neighbours + 1)
-        least = chance.randint(3, size) if sparse else max(3, threshold)
+        threshold = min(chance.randint(lowest, neighbours + 1) for _ in range(2))
+        least = min(chance.randint(3, size) for _ in range(2)) if sparse else max(3, threshold)
         try:
             return SecAggParams(size, threshold, neighbours, least, *lengths, kind, colluders)
         except ParameterError:
