@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 
-from flwr.app import RecordDict
-
 from clients.policy import Policy
 from secagg.errors import ChorusError
 from secagg.server.collection import Collection
 from secagg.signatory import Signatory
-from tests.simulator.client_node import ClientNode
+from tests.simulator.client_node import ClientNode, Store
 from tests.simulator.clock import Clock
 from tests.simulator.faults import Fault, Weather
 from tests.simulator.foretold import Foretold
@@ -176,6 +174,8 @@ class World:
 
     def _tampered(self, envelope: Envelope, fault: Fault) -> None:
         self.watch.tainted(envelope.client)
+        if envelope.trip is R1 and envelope.digests != (b"", b""):  # on its way to the client
+            self.watch.misled(envelope.client)
         self.say(f"{envelope.trip} of client {envelope.client}: {fault}")
 
     def _deliver(self, request: Envelope) -> None:
@@ -243,7 +243,7 @@ class World:
     def _unsaved(self, request: Envelope, node: ClientNode) -> None:
         """The process dies before it has handed anything over."""
         self.say(f"client {request.client} crashes within {request.trip}")
-        before = RecordDict(dict(node.store(request.run)))
+        before = Store(node.store(request.run))
         self.watch.muted = True
         node.answer(request)
         self.watch.muted, node.disk_fails = False, False
