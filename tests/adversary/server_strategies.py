@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from secagg.bounds import Adversary
+from secagg.client.r1_share_keys import agreement_of
 from secagg.client.states import SecretKeys
 from secagg.keys import PublicKeys, cohort_digest
 from secagg.messages import CohortAnnounced, Invitation
@@ -123,11 +124,13 @@ class PeerWithALowOrderKey(ToTheVictim):
     refusals = frozenset({"CRYPTO"})
 
     def shown(self, honest: CohortAnnounced) -> Any:
-        near = self.loot[-1].agreement.graph.neighbours(self.victims_index)
-        low = {index: replace(honest.keys[index], mask=bytes(KEY_BYTES)) for index in near[:1]}
-        shown = self.with_keys(honest, low)
-        # Another digest is another graph: the low key may be nobody's neighbour, and is not signed either.
-        return shown
+        for peer in sorted(set(honest.keys) - {self.victims_index}):
+            low = replace(honest.keys[peer], mask=bytes(KEY_BYTES))
+            shown = self.with_keys(honest, {peer: low})
+            # Another digest is another graph: the low key may come to be nobody's neighbour.
+            if peer in agreement_of(shown, b"", b"").graph.neighbours(self.victims_index):
+                return shown
+        return honest
 
 
 class OneMemberTwice(ToTheVictim):
