@@ -170,7 +170,8 @@ class ClientNode:
 
     def sent(self, trip: ProtocolRound, reply: Any, state: Any) -> bytes | tuple[bytes, ...]:
         """What leaves; an honest client sends what its step says."""
-        return reply.to_bytes()
+        written: bytes = reply.to_bytes()
+        return written
 
     def _take(self, store: Any, due: ProtocolRound) -> tuple[bytes, bytes]:
         awaited, state, update = kept_state.take(store)

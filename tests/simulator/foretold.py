@@ -30,7 +30,7 @@ class _Session:
     identifier: bytes
     params: SecAggParams
     heard: dict[ProtocolRound, frozenset[int]] = field(default_factory=dict)
-    near: Near = field(default_factory=dict)
+    near: dict[int, frozenset[int]] = field(default_factory=dict)
     shown: dict[int, PublicKeys] = field(default_factory=dict)
 
     def holders(self, owner: int, among: frozenset[int]) -> int:
@@ -73,7 +73,7 @@ class Foretold:
             names = dict(enumerate(sorted(session.heard[R0]), start=1))
             index = next(index for index, client in names.items() if client == request.client)
             graph = agreement_of(cohort, b"", b"").graph
-            session.near |= {request.client: frozenset(names[each] for each in graph.neighbours(index))}
+            session.near[request.client] = frozenset(names[each] for each in graph.neighbours(index))
             session.shown[request.client] = cohort.keys[index]
 
     def _current(self, request: Envelope) -> _Session:

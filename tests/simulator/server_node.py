@@ -9,6 +9,7 @@ Refuses to know: links, and what clients do.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
@@ -110,7 +111,7 @@ class ServerNode:
             sent = sent if ahead else {}
         keys = KeyCollection(session, self.clients, self._roster, ahead)
         for client, (_, each) in sent.items():
-            self._receive(R0, client, True, lambda c=client, e=each: keys.receive(c, e))
+            self._receive(R0, client, True, partial(keys.receive, client, each))
         invitation, asked = keys.invitation.to_bytes(), () if ahead else keys.missing
         self._ask(
             R0,

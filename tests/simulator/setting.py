@@ -62,7 +62,7 @@ def drawn(chance: Random) -> Setting:
     """A setting: half of them benign, many with faults of one kind, that sessions come far under."""
     params = drawn_params(chance)
     kinds = set(chance.sample(BENIGN, 1)) if chance.random() < 0.4 else drawn_kinds(chance, BENIGN)
-    rates = (0.01, 0.03, 0.03, 0.1)
+    rates: tuple[float, ...] = (0.01, 0.03, 0.03, 0.1)
     if chance.random() < 0.5:
         kinds, rates = (
             (set(chance.sample(TAMPERING, 1)), (0.02, 0.05))

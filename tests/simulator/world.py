@@ -7,7 +7,7 @@ Refuses to know: what a strategy of a malicious party does (`tests.adversary`).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 
 from clients.policy import Policy
@@ -216,7 +216,7 @@ class World:
         busy = self.chance.uniform(1.0, 120.0) if request.trip is R1 else 0.1
         for each in reply if isinstance(reply, tuple) else (reply,):
             back = replace(request, payload=each, digests=(b"", b""), refusal=code)
-            self.clock.after(busy, lambda back=back: self._up[client].send(back))
+            self.clock.after(busy, partial(self._up[client].send, back))
 
     def _strike(self, request: Envelope, node: ClientNode) -> None:
         if self.weather.strikes(Fault.CLOCK):
