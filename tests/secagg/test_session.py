@@ -40,7 +40,7 @@ CURIOUS, ACTIVE = Adversary
 FATES = (*ACTIVE_ROUNDS, "never")
 CURIOUS_FATES = (*ROUNDS, "never")
 # Identifiers of nodes are not indices: they are large and out of order.
-NODES = (977, 31, 10**18, 5, 400)
+NODES = (977, 31, 10**18, 5, 400, 64)
 
 
 def alive_after(fates: Mapping[int, str], protocol_round: str) -> frozenset[int]:
@@ -110,6 +110,19 @@ def test_every_dropout_pattern_of_an_active_session_of_five_clients(threshold: i
     check_every_pattern(5, threshold, ACTIVE)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("threshold", [2, 3, 4, 5, 6])
+def test_every_dropout_pattern_of_six_clients(threshold: int) -> None:
+    check_every_pattern(6, threshold)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("threshold", [4, 5, 6])
+def test_every_dropout_pattern_of_an_active_session_of_six_clients(threshold: int) -> None:
+    check_every_pattern(6, threshold, ACTIVE)
+
+
 @pytest.mark.parametrize("threshold", [2, 3, 4, 5])
 def test_every_dropout_pattern_of_five_clients(threshold: int) -> None:
     check_every_pattern(5, threshold)
@@ -130,10 +143,10 @@ def test_the_oracle_tells_every_two_sets_apart() -> None:
     inputs = oracle_inputs(NODES, LENGTH)
     subsets = [
         frozenset(c for c, kept in zip(NODES, bits, strict=True) if kept)
-        for bits in product((0, 1), repeat=5)
+        for bits in product((0, 1), repeat=len(NODES))
     ]
     sums = {plain_sum(inputs, subset) for subset in subsets if subset}
-    assert len(sums) == 31
+    assert len(sums) == 63
 
 
 @pytest.mark.parametrize("bits", range(LEAST_BITS, MOST_BITS + 1))
