@@ -66,7 +66,8 @@ def share_keys(
         key = channel_key(private, keys.channel, context, sender=index, recipient=peer)
         plaintext = to_bytes(key_shares[peer]) + to_bytes(seed_shares[peer])
         tags = tag_pair(key_shares[peer], seed_shares[peer], context, index, peer)
-        sealed[peer] = seal(key, plaintext, share_label(context, index, peer)) + tags
+        masks = state.keys.mask.public, keys.mask
+        sealed[peer] = seal(key, plaintext, share_label(context, index, peer, *masks)) + tags
     following = AwaitingShares(
         cohort.session.identifier, context, params, cohort.advertised, index, peers, state.keys, seed,
         {index: seed_shares[index]} if params.own_share else {}, vouched.members if vouched else (),
@@ -90,9 +91,15 @@ def channel_key(
     return derive_key(key.agree(public), "channel", context, sender, recipient)
 
 
-def share_label(context: bytes, sender: int, recipient: int) -> bytes:
-    """Associated data of sealed shares: session, model, configuration, sender and recipient."""
-    return context + sender.to_bytes(8, "big") + recipient.to_bytes(8, "big")
+def share_label(
+    context: bytes, sender: int, recipient: int, sender_mask: bytes, recipient_mask: bytes
+) -> bytes:
+    """Associated data of sealed shares: session, model, configuration, sender, recipient, and both public mask keys.
+
+    A client of a sparse graph against a curious server sees a part of the cohort's keys, which the cohort's digest does
+    not show to be the true ones: where the two ends of a mask were shown different keys, no share opens.
+    """
+    return context + sender.to_bytes(8, "big") + recipient.to_bytes(8, "big") + sender_mask + recipient_mask
 
 
 def _check_session(state: AwaitingCohort | CarryingKeys, identifier: bytes) -> None:

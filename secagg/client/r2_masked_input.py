@@ -116,8 +116,10 @@ def _open(state: AwaitingShares, private: PrivateKey, sender: int, sealed: bytes
     """The sender's shares of its mask key and of its self-mask seed."""
     public = state.peers[sender].channel
     key = channel_key(private, public, state.context, sender=sender, recipient=state.index)
+    masks = state.peers[sender].mask, state.keys.mask.public
+    label = share_label(state.context, sender, state.index, *masks)
     try:
-        plaintext = unseal(key, sealed[:CIPHERTEXT_BYTES], share_label(state.context, sender, state.index))
+        plaintext = unseal(key, sealed[:CIPHERTEXT_BYTES], label)
         mask_key, self_mask = (
             parse_share(plaintext[:ELEMENT_BYTES]),
             parse_share(plaintext[ELEMENT_BYTES:]),

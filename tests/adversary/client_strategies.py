@@ -220,7 +220,8 @@ class SharesOfNothing(MaliciousClient):
         key = channel_key(private, public, state.context, state.index, recipient)
         plaintext = element(shares[0]) + element(shares[1])
         tags = tag_pair(shares[0], shares[1], state.context, state.index, recipient)
-        sealed = seal(key, plaintext, share_label(state.context, state.index, recipient))
+        masks = state.keys.mask.public, state.peers[recipient].mask
+        sealed = seal(key, plaintext, share_label(state.context, state.index, recipient, *masks))
         assert len(sealed) == CIPHERTEXT_BYTES
         return sealed + tags
 

@@ -464,9 +464,11 @@ def false_dealer(cohort: Cohort, dealer: int, victims: tuple[int, ...]) -> Tampe
             key = channel_key(
                 state.keys.channel.private, state.peers[victim].channel, state.context, dealer, victim
             )
-            sealed[victim] = seal(
-                key, to_bytes(victim) + to_bytes(victim), share_label(state.context, dealer, victim)
-            ) + tag_pair(victim, victim, state.context, dealer, victim)
+            masks = state.keys.mask.public, state.peers[victim].mask
+            label = share_label(state.context, dealer, victim, *masks)
+            sealed[victim] = seal(key, to_bytes(victim) + to_bytes(victim), label) + tag_pair(
+                victim, victim, state.context, dealer, victim
+            )
         return replace(message, sealed=sealed).to_bytes()
 
     return hook

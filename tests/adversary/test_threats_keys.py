@@ -61,6 +61,10 @@ class Impostor(MaliciousServer):
         self.told = replace(honest, cohort_digest=cohort_digest(keys), keys=keys, vouched=vouched)
         return self.told
 
+    def label(self, context: bytes, peer: int) -> bytes:
+        """Of the victim's shares for a peer, as the victim was shown both."""
+        return share_label(context, 1, peer, self.told.keys[1].mask, self.told.keys[peer].mask)
+
     def opened(self) -> int:
         """How many of the victim's shares open with private keys of the server's own."""
         sealed, found = self.loot[-1].sealed.get(1, SharesSealed(b"", {})), 0
@@ -68,7 +72,7 @@ class Impostor(MaliciousServer):
         for peer, block in sealed.sealed.items():
             key = channel_key(self.private[peer].private, self.told.keys[1].channel, context, 1, peer)
             try:
-                found += len(unseal(key, block[:CIPHERTEXT_BYTES], share_label(context, 1, peer))) > 0
+                found += len(unseal(key, block[:CIPHERTEXT_BYTES], self.label(context, peer))) > 0
             except BadCiphertext:
                 continue
         return found

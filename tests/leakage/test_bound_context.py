@@ -99,6 +99,30 @@ def test_all_clients_alike_but_not_as_the_server_says() -> None:
     assert outcome.unmasked is None
 
 
+@pytest.mark.parametrize("part", ["mask", "channel"])
+def test_in_a_sparse_graph_a_key_that_one_client_is_shown_otherwise(part: str) -> None:
+    """No digest covers the part of the keys that a client sees there; with another mask key of a neighbour the masks of
+    the two would not cancel, and the sum would be wrong.
+    """
+    other = KeyPair.generate(ShakeEntropy("other")).public
+
+    def altered(data: bytes) -> bytes:
+        message = CohortAnnounced.from_bytes(data)
+        peer = next(index for index in message.keys if index != 2)
+        changed = replace(message.keys[peer], **{part: other})
+        return replace(message, keys=message.keys | {peer: changed}).to_bytes()
+
+    clients = tuple(range(1, 9))
+    params = SecAggParams(8, 2, 4, 3, 24, 9, 3)
+    cohort = Cohort(params, oracle_inputs(clients, 9), tamper=tampering("r1", "down", 2, altered))
+    outcome = cohort.run()
+    concerned = set(outcome.client_errors)
+    assert len(concerned) == 2
+    assert 2 in concerned
+    nobody_masked(cohort, outcome, *concerned)
+    check_exact(outcome, params, cohort.inputs, frozenset(clients) - concerned)
+
+
 Change = Callable[[CohortAnnounced], CohortAnnounced]
 
 
@@ -248,5 +272,7 @@ def test_every_key_and_label_of_sealed_shares_names_the_context() -> None:
     private, public = KeyPair.generate(ShakeEntropy("a")).private, KeyPair.generate(ShakeEntropy("b")).public
     assert channel_key(private, public, MODEL, 1, 2) != channel_key(private, public, OTHER, 1, 2)
     assert channel_key(private, public, MODEL, 1, 2) != channel_key(private, public, MODEL, 2, 1)
-    labels = {share_label(context, *ends) for context in (MODEL, OTHER) for ends in ((1, 2), (2, 1), (1, 3))}
-    assert len(labels) == 6
+    ends = ((1, 2), (2, 1), (1, 3))
+    masks = ((MODEL, MODEL), (MODEL, OTHER), (OTHER, MODEL))
+    labels = {share_label(c, *pair, *both) for c in (MODEL, OTHER) for pair in ends for both in masks}
+    assert len(labels) == 18

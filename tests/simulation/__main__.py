@@ -18,6 +18,7 @@ from tests.simulator.runs import Tally, play_all, write_log
 from tests.simulator.world import World
 
 LOG = Path(__file__).resolve().parents[2] / "bench" / "results" / "simulator.json"
+TOLD_EVERY = 10.0  # seconds
 
 
 def main() -> int:
@@ -51,17 +52,17 @@ def many(seeds: range, processes: int, log: bool) -> int:
     tally, since, told = Tally(), time.monotonic(), 0.0
     for tally in play_all(seeds, processes):
         seconds = time.monotonic() - since
-        if seconds - told >= 10 or tally.seeds == len(seeds):
+        if seconds - told >= TOLD_EVERY or tally.seeds == len(seeds):
             told = seconds
             rate = tally.seeds / seconds
             print(
                 f"{tally.seeds} seeds, {tally.sessions} sessions, {tally.sums} sums, {tally.checks} checks, "
                 f"{len(tally.violations)} violations; {rate:.0f} seeds/s", flush=True,
             )  # fmt: skip
+            if log:  # a run that is stopped leaves what it has
+                write_log(LOG, tally, seeds, seconds)
     for seed, what in sorted(tally.violations.items()):
         print(f"seed {seed}: {what}")
-    if log:
-        write_log(LOG, tally, seeds, time.monotonic() - since)
     return 1 if tally.violations else 0
 
 

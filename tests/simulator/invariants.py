@@ -66,7 +66,6 @@ class Watch:
         self.checks = 0
         self.sessions: list[bytes] = []
         self._tainted: dict[int, int] = {}
-        self._misled: set[int] = set()
         self._kinds: dict[tuple[int, bytes, int], int] = {}
         self._vectors: dict[tuple[int, bytes], bytes] = {}
         self._sent: dict[tuple[bytes, int], bytes] = {}
@@ -90,15 +89,6 @@ class Watch:
         which its keys went ahead.
         """
         self._tainted[client] = len(self.sessions) + 1
-
-    def misled(self, client: int) -> None:
-        """What r1 showed this client was changed on the way.
-
-        In a sparse graph and against a curious server a client sees a part of the keys, so no digest covers them: with
-        another mask key of a neighbour, masks do not cancel and nobody can tell. TLS keeps that from happening.
-        """
-        if not (self.params.is_complete or self.params.is_active):
-            self._misled.add(client)
 
     def _is_tainted(self, client: int) -> bool:
         return client in self.liars or self._tainted.get(client, -1) >= len(self.sessions)
@@ -193,7 +183,6 @@ class Watch:
         self.sessions.append(identifier)
         self.names = {}
         self._arrived = {}
-        self._misled = set()
 
     def arrived(self, client: int, payload: bytes) -> None:
         """A masked vector was added."""
@@ -211,8 +200,6 @@ class Watch:
         self.require(len(survivors) >= self.params.min_survivors, "I4: a sum over too few")
         shown = {self._shown[self.sessions[-1], client] for client in survivors}
         self.require(len(shown) == 1, "I7: a sum of clients that were shown different models")
-        if self._misled & survivors:
-            return
         tensor, scalars = self._expected(survivors)
         modulus = 1 << self.params.modulus_bits
         found = [int(word) % modulus for word in unmasked.total.tensor]
