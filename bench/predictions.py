@@ -47,6 +47,7 @@ def rows(options: Namespace) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="chorus-predictions-") as folder:
         for case in cases.values():
             case.write(Path(folder))
+        _say("measuring peers, ours, ours over a slow link; figures come at the end")
         theirs = [] if options.no_peers else _peers(Path(folder), cases, keys, options.quick)
         whole, online = (_ours(Path(folder), cases, made, keys, ahead, options.quick) for ahead in (0, 1))
         linked = {} if options.no_link else _linked(Path(folder), keys)
@@ -55,6 +56,10 @@ def rows(options: Namespace) -> Iterator[Row]:
         moved = traffic(cases[key[0]], made[key[0]], key[1])
         yield from _rows(key, whole[key], online[key], moved, peers)
         yield from _link_rows(key, linked.get(key), peers)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _peers(folder: Path, cases: dict[str, Case], keys: list[Key], quick: bool) -> list[Measured]:
@@ -78,7 +83,7 @@ def _ours(
 
 def _linked(folder: Path, keys: list[Key]) -> dict[Key, tuple[float, float]]:
     if reason := why_not():
-        print(f"no figures over a slow link: {reason}", file=sys.stderr)
+        _say(f"no figures over a slow link: {reason}")
         return {}
     return over_link(folder, keys)
 
