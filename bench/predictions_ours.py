@@ -156,11 +156,10 @@ def traffic(case: Case, made: Prepared, batch: int) -> Traffic:
     corrections = make_lot(program, helper, rows, Answer.LOGITS, *seeds)
     inputs = to_integers(program, np.resize(case.inputs.numpy(), (rows, *program.wires[0].shape)))
     masked = mask_input(program, inputs, sub_seed(seeds[0]), sub_seed(seeds[1]))
+    lots = Lot(rows, seeds[0], b""), Lot(rows, seeds[1], corrections)
     sides = [
-        evaluate(
-            program, OnlineModel.from_bytes(program, part), Lot(rows, seed, ahead), masked, Answer.LOGITS
-        )
-        for part, seed, ahead in zip(content[1:], seeds, (b"", corrections), strict=True)
+        evaluate(program, OnlineModel.from_bytes(program, part), lot, masked, Answer.LOGITS)
+        for part, lot in zip(content[1:], lots, strict=True)
     ]
     sizes, messages = [], [next(side) for side in sides]
     with contextlib.suppress(StopIteration):
