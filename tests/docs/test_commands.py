@@ -1,12 +1,16 @@
 """Every command and snippet of README, CONTRIBUTING and docs/ is run."""
 
+import json
 import os
 import re
 import shlex
 import signal
 import socket
 import subprocess
+import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +72,20 @@ OWN_TASK = (
 )
 LOCAL_BENCH = ".venv/bin/python -m bench.local_and_global --quick"
 
+SERVED = "scripts/run -c task=digits_softmax -c rounds=3"
+PREDICT = ".venv/bin/python -m app predict"
+SHARE, DEMO = f"{PREDICT} share /path/to/run", f"{PREDICT} demo /path/to/run"
+SERVE, QUERY = f"{PREDICT} serve", f"{PREDICT} query --index 7 --answer top"
+COUNT, END = f"{PREDICT} evaluate", f"{PREDICT} shutdown"
+COUNT_MNIST = f"{PREDICT} evaluate --data-path /path/to/mnist"
+MNIST_BENCH = ".venv/bin/python -m bench.predictions_mnist --data-path /path/to/mnist"
+PREDICTIONS = {SERVED, SHARE, DEMO, SERVE, QUERY, COUNT, END, COUNT_MNIST, MNIST_BENCH}
+
 
 def test_every_command_has_a_test_here() -> None:
     sums = {GRADIENTS, GRADIENTS_BENCH, LOCAL, LOCAL_BENCH, RING, RING_DROP}
     mine = {RUN, DROP, ON_MNIST, TEST, PLAIN, SCALE, PRIVATE, LEDGER, REPORT, COMPARE, OWN_TASK}
-    assert _commands() == mine | sums | ANALYTICS | deployment_page.ALL | set(commands_page.ALL)
+    assert _commands() == mine | sums | ANALYTICS | PREDICTIONS | deployment_page.ALL | set(commands_page.ALL)
 
 
 def _figures(command: str) -> str:
@@ -265,6 +278,73 @@ def test_the_mnist_command(tmp_path: Path) -> None:
         pytest.skip("no MNIST files beside the repository")
     output = _run(ON_MNIST.replace("/path/to/mnist", str(MNIST)), tmp_path)
     assert _accuracy(output) >= 0.98
+
+
+@contextmanager
+def _serving(run: Path, kits: Path) -> Iterator[subprocess.Popen[str]]:
+    """The three servers with the model of a run, as the pages start them."""
+    _figures(f"{SHARE.replace('/path/to/run', str(run))} --kits {kits}")
+    with subprocess.Popen(
+        [*shlex.split(SERVE), str(kits)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as servers:
+        try:
+            for _ in range(6):
+                assert servers.stdout is not None
+                assert servers.stdout.readline()
+            yield servers
+        finally:
+            servers.terminate()
+
+
+@pytest.mark.simulation
+@pytest.mark.slow
+def test_share_serve_query_evaluate_and_shut_down(tmp_path: Path) -> None:
+    """As the page has it, with a folder of the test's own for kits; and its lines of Python."""
+    _run(SERVED, tmp_path / "runs")
+    (run,), kits = (tmp_path / "runs").iterdir(), tmp_path / "kits"
+    with _serving(run, kits) as servers:
+        alice = kits / "clients" / "alice"
+        asked = _figures(f"{QUERY} {alice}")
+        assert re.match(r"digits_softmax 7: (\d 0\.\d{4}(, |\n)){3}", asked), asked
+        counted = _figures(f"{COUNT} {alice}")
+        assert re.match(r"3\d\d of 359 right: accuracy 0\.[89]\d+\n", counted), counted
+        page = (ROOT / "docs" / "share_serve_query.md").read_text(encoding="utf-8")
+        snippet = page[page.index("    from pathlib") : page.index("## Evaluate")]
+        names = {"inputs": np.zeros((2, 1, 8, 8))}
+        exec(textwrap.dedent(snippet).replace("predictions-kits", str(kits)), names)
+        assert len(names["reply"].answers) == 2  # type: ignore[attr-defined]
+        assert _figures(f"{END} {kits / 'owner'}") == "online-2 ends\nonline-1 ends\nhelper ends\n"
+        assert servers.wait(30) == 0
+
+
+@pytest.mark.simulation
+@pytest.mark.nightly
+def test_the_demonstration_and_the_encrypted_evaluation_of_mnist(tmp_path: Path) -> None:
+    if not MNIST.is_dir():
+        pytest.skip("no MNIST files beside the repository")
+    _run(ON_MNIST.replace("/path/to/mnist", str(MNIST)), tmp_path / "runs")
+    (run,), kits = (tmp_path / "runs").iterdir(), tmp_path / "kits"
+    assert "together any two of the servers" in _figures(DEMO.replace("/path/to/run", str(run)))
+    with _serving(run, kits):
+        counted = _figures(
+            f"{COUNT_MNIST.replace('/path/to/mnist', str(MNIST))} {kits / 'clients' / 'alice'}"
+        )
+    found = re.match(r"(\d+) of 10000 right: accuracy 0\.98\d\d\n", counted)
+    assert found is not None, counted
+    output = _figures(f"{MNIST_BENCH.replace('/path/to/mnist', str(MNIST))} --run {run} --json")
+    rows = {row["case"]: row for row in map(json.loads, output.splitlines()[6:])}
+    assert rows["labels that differ from plain fixed point"]["ours"] == 0
+    accuracy = rows["accuracy of private labels"]
+    assert abs(accuracy["ours"] - accuracy["peer"]) <= 0.1
+    assert rows["accuracy of that count"]["ours"] == accuracy["ours"] == int(found[1]) / 100
+
+
+def test_the_table_of_layers_is_the_conversions() -> None:
+    from predictions.conversion import SUPPORTED
+
+    page = (ROOT / "docs" / "private_predictions.md").read_text(encoding="utf-8")
+    lines = "\n".join(f"| {one.layers} | {one.limits} | {one.cost} |" for one in SUPPORTED)
+    assert f"|---|---|---|\n{lines}\n\n" in page
 
 
 def _answers(output: str) -> dict[str, str]:
