@@ -161,7 +161,7 @@ def alive(options: argparse.Namespace) -> Iterator[Row]:
 
 def late(options: argparse.Namespace) -> Iterator[Row]:
     """One vector comes late."""
-    yield from _campaign("one comes late", collect(_sessions(options), BLOCKS, late=True))
+    yield from _campaign("one comes late", collect(_sessions(options), BLOCKS, late=True, seed="late"))
 
 
 def broken(options: argparse.Namespace) -> Iterator[Row]:

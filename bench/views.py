@@ -64,7 +64,7 @@ def collect(sessions: int, blocks: int, late: bool = False, seed: object = 0) ->
         sessions: how many; labels and colluders take turns.
         blocks: in a vector.
         late: whether client 4's vector comes when it has been called dropped: the server has it, and its mask key.
-        seed: of all entropy.
+        seed: of all entropy, so that a figure can be had again.
 
     Raises:
         AssertionError: a sum was not exact.
