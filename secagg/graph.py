@@ -18,7 +18,6 @@ grows by one from zero. Distinct words in random order are a uniform permutation
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
 from typing import Self
 
 import numpy as np
@@ -130,13 +129,15 @@ class Graph:
 @lru_cache(maxsize=_ORDERS_KEPT)
 def _order(n: int, seed: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Clients (1..n) in the order of the circle, and of each client its place (0..n - 1)."""
-    for attempt in count():
+    attempt = 0
+    while True:
         prefix = _LABEL + seed + n.to_bytes(4, "big") + attempt.to_bytes(4, "big")
         words = np.frombuffer(hashlib.shake_256(prefix).digest(8 * n), dtype=">u8")
         sequence = np.argsort(words, kind="stable").astype(np.int64)
         ranked = words[sequence]
         if not np.any(ranked[1:] == ranked[:-1]):
             break
+        attempt += 1
     place = np.empty(n, dtype=np.int64)
     place[sequence] = np.arange(n, dtype=np.int64)
     order = sequence + 1

@@ -21,6 +21,7 @@ import pytest
 
 import secagg.client.r2_masked_input as client_r2
 import secagg.server.r4_unmasking as server_r4
+from secagg.client.r4_unmasking import reveal_shares
 from secagg.client.states import AwaitingShares, AwaitingSurvivors
 from secagg.masks import Mask, Residues, pairwise_mask_seed, self_mask_seed
 from secagg.messages import InputMasked, SharesDelivered, SharesRevealed, UnmaskingRequested
@@ -45,16 +46,19 @@ class Enumeration:
         digits = np.indices((prime,) * (size + len(self.pairs)), dtype=np.uint16).reshape(-1, self.choices)
         self.selfs = dict(zip(self.everybody, digits[:size], strict=True))
         self.shared = dict(zip(self.pairs, digits[size:], strict=True))
-        params = SecAggParams.complete(size, 16, self.choices, 0, 2)
+        params = self.params()
         # Two survivors are below what parameters admit: only here, for all survivor sets of three clients.
         object.__setattr__(params, "min_survivors", 2 if size == 3 else 3)
         self._prepare(params)
         self.masked: dict[tuple[int, int], tuple[AwaitingSurvivors, InputMasked]] = {}
 
+    def params(self) -> SecAggParams:
+        """Of a session that is all right; a vector has one coordinate for each choice."""
+        return SecAggParams.complete(self.size, 16, self.choices, 0, 2)
+
     def _prepare(self, params: SecAggParams) -> None:
         """Real r0 and r1 of a session; the states of the clients stay at r2, before any mask."""
-        plain = SecAggParams.complete(self.size, 16, self.choices, 0, 2)
-        cohort = Cohort(plain, {client: Vector((0,) * self.choices, ()) for client in self.everybody})
+        cohort = Cohort(self.params(), {client: Vector((0,) * self.choices, ()) for client in self.everybody})
         cohort.run(dict.fromkeys(self.everybody, "r4"))
         states = {c: AwaitingShares.from_bytes(cohort.states["r2", c]) for c in self.everybody}
         self.states = {c: replace(state, params=params) for c, state in states.items()}
@@ -90,21 +94,17 @@ class Enumeration:
 
     def serve(self, inputs: Numbers, survivors: Numbers) -> tuple[Words, Words]:
         """(view, sum): one row of the view for every choice of masks; the server's sum for every choice."""
-        from secagg.client.r4_unmasking import reveal_shares
-
         columns, states = [], {}
-        collection = InputCollection(self.agreement, {c: c for c in self.everybody}, self.dealt)
+        collection = self.collection()
         for client, number in zip(self.everybody, inputs, strict=True):
             states[client], message = self.mask(client, number)
             columns.append(unpacked(message.tensor, self.choices, 16))
             if client in survivors:
                 collection.receive(client, message)
-        recovery, requests = collection.close()
+        recovery, replies = self.revealed(collection, {client: states[client] for client in survivors})
         seeds, keys = set[int](), set[int]()
-        for client in survivors:
-            request = UnmaskingRequested.from_bytes(requests[client].to_bytes())
-            _, reply = reveal_shares(states[client], request, ShakeEntropy("next", client))
-            reply = SharesRevealed.from_bytes(reply.to_bytes())
+        for client, sent in replies.items():
+            reply = SharesRevealed.from_bytes(sent)
             recovery.receive(client, reply)
             seeds |= set(reply.self_mask)
             keys |= set(reply.mask_key)
@@ -112,6 +112,21 @@ class Enumeration:
         columns += [self.shared[pair] for pair in self.pairs if keys & set(pair)]
         total = recovery.close().total.tensor % self.prime
         return self.multiset(columns), total
+
+    def collection(self) -> InputCollection:
+        """The server's r2."""
+        return InputCollection(self.agreement, {c: c for c in self.everybody}, self.dealt)
+
+    def revealed(
+        self, collection: InputCollection, states: dict[int, AwaitingSurvivors]
+    ) -> tuple[ShareRecovery, dict[int, bytes]]:
+        """What follows r2, and every survivor's reply to it, by the real steps."""
+        recovery, requests = collection.close()
+        replies = {}
+        for client, state in states.items():
+            request = UnmaskingRequested.from_bytes(requests[client].to_bytes())
+            replies[client] = reveal_shares(state, request, ShakeEntropy("next", client))[1].to_bytes()
+        return recovery, replies
 
     def multiset(self, columns: list[Words]) -> Words:
         """Rows of the view as sorted numbers: equal arrays are equal multisets."""

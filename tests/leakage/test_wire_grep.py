@@ -34,7 +34,7 @@ from arithmetic.field import to_bytes
 from clients import steps, work
 from clients.tasks import ClientData
 from secagg.client import r1_share_keys, r2_masked_input, r4_unmasking
-from secagg.client.states import AwaitingShares, AwaitingSurvivors, SecretKeys
+from secagg.client.states import AwaitingShares, AwaitingSignatures, AwaitingSurvivors, SecretKeys
 from secagg.masks import Residues
 from tests.support.local_grid import content_size
 from tests.support.residues import packed
@@ -42,7 +42,7 @@ from tests.support.run import Trial, at
 from wire import kept_state
 from wire.rounds import ProtocolRound
 
-R0, R1, R2, R4 = (ProtocolRound(f"r{number}") for number in (0, 1, 2, 4))
+R0, R1, R2, R3, R4 = (ProtocolRound(f"r{number}") for number in range(5))
 WINDOW = 8
 TINY_RUN = {"clients": 4, "rounds": 2, "modulus-bits": 24}
 RUN = {"task": "digits", "clients": 4, "rounds": 2, "partition": "dirichlet", "modulus-bits": 24}
@@ -183,8 +183,12 @@ def instrument(monkeypatch: pytest.MonkeyPatch) -> Secrets:  # noqa: C901 - a li
         if awaited is R2:
             secrets.block("self-mask seeds", AwaitingShares.from_bytes(state).seed)
             secrets.block("residues", update[1:], 4)
-        if awaited is R4:
-            for share in AwaitingSurvivors.from_bytes(state).mask_key.values():
+        if awaited in (R3, R4):
+            signed = state[:1] == b"\x24"
+            told = (
+                AwaitingSignatures.from_bytes(state).told if signed else AwaitingSurvivors.from_bytes(state)
+            )
+            for share in told.mask_key.values():
                 secrets.block("shares of mask keys", to_bytes(share))
 
     def seed(made: Any, *_: Any) -> None:
