@@ -108,14 +108,19 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def outcome_of(mutant: Mutant | None, path: str = "") -> str:
-    """Run the tests in a process of their own; None: with nothing wrong, which must survive."""
+    """Run the tests in a process of their own; without a mutant, those of `path`, which must all pass."""
+    finder = None
+    if mutant is not None:
+        tree, path = mutated(ROOT, mutant), mutant.path
+        compile(tree, path, "exec")  # what is no Python at all is no mutant
+        finder = _Finder(path, tree)
     child = os.fork()
     if child == 0:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
         status = 1
         with suppress(BaseException):
-            status = _judged(mutant, path)
+            status = _judged(finder, path)
         os._exit(status)
     _, status = os.waitpid(child, 0)
     with suppress(ProcessLookupError):
@@ -125,16 +130,16 @@ def outcome_of(mutant: Mutant | None, path: str = "") -> str:
     return SURVIVED if os.waitstatus_to_exitcode(status) == 0 else KILLED
 
 
-def _judged(mutant: Mutant | None, path: str) -> int:
+def _judged(finder: _Finder | None, path: str) -> int:
     """Exit status 0 when every test passed."""
     import pytest
 
-    if mutant is not None:
-        sys.meta_path.insert(0, _Finder(mutant.path, mutated(ROOT, mutant)))
+    if finder is not None:
+        sys.meta_path.insert(0, finder)
     arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not nightly"]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        for tests in tests_for(mutant.path if mutant else path):
+        for tests in tests_for(path):
             code = pytest.main([*arguments, tests])
             if code not in (0, 5):
                 return 1
@@ -178,8 +183,11 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose name holds this text")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
-    for name in ("pytest", "numpy", "hypothesis", "Crypto.PublicKey.ECC", "Crypto.Protocol.DH", "pydantic", "flwr.app",
-                 "cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography.hazmat.primitives.serialization"):  # fmt: skip
+    # What every child would load again; nothing of the three packages.
+    for name in (
+        "pytest", "numpy", "hypothesis", "pydantic", "flwr.app", "Crypto.PublicKey.ECC", "Crypto.Protocol.DH",
+        "cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography.hazmat.primitives.serialization",
+    ):  # fmt: skip
         importlib.import_module(name)
     mutants = all_mutants()
     picked = [each for each in sampled(mutants, options.sample, options.seed) if options.only in each.name]

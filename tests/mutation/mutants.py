@@ -139,7 +139,12 @@ def _of(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield f"without {type(node.op).__name__}", node.operand
     elif isinstance(node, ast.Constant):
         yield from _of_constant(node)
-    elif isinstance(node, ast.If | ast.While | ast.IfExp):
+    else:
+        yield from _of_statement(node)
+
+
+def _of_statement(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    if isinstance(node, ast.If | ast.While | ast.IfExp):
         changed_test = copy.copy(node)
         changed_test.test = ast.UnaryOp(ast.Not(), node.test)
         yield "the condition turned round", changed_test
