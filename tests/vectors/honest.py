@@ -24,7 +24,7 @@ COURSES = (
         SecAggParams.complete(5, 20, 8, 3, 3),
         {"curious-complete": {104: "r2", 105: "r4"}, "curious-next": {102: "r1"}},
     ),
-    Course(SecAggParams(8, 3, 4, 3, 24, 10, 3), {"curious-sparse": {103: "r2", 106: "r0"}}),
+    Course(SecAggParams(8, 3, 4, 5, 24, 10, 3), {"curious-sparse": {103: "r2", 106: "r0"}}),
     Course(
         SecAggParams.complete(5, 24, 8, 3, 3, Adversary.ACTIVE),
         {"active-complete": {105: "r2", 104: "r4"}, "active-again": {}, "active-ahead": {102: "r2"}},

@@ -88,6 +88,10 @@ def _r2(replays: Mapping[str, Replay]) -> Iterator[Case]:
     active: SharesDelivered = parsed_request(replays, ACTIVE, "r2")
     many = {peer: _flipped(each, 0) if peer in (2, 3) else each for peer, each in active.sealed.items()}
     yield case("more bad shares than colluders", SuspectServer, replace(active, sealed=many), session=ACTIVE)
+    wide: SharesDelivered = parsed_request(replays, SPARSE, "r2")
+    around = dict(list(wide.sealed.items())[:3])
+    few = replace(wide, sharers=frozenset({1, *around}), sealed=around)
+    yield case("fewer sharers than survivors are due, all close by", CohortTooSmall, few, session=SPARSE)
     near: SharesDelivered = parsed_request(replays, ACTIVE_SPARSE, "r2")
     kept = dict(list(near.sealed.items())[:2])
     gone = near.sharers - (set(near.sealed) - set(kept))
@@ -151,6 +155,10 @@ def _r4(replays: Mapping[str, Replay]) -> Iterator[Case]:
     )
     near: UnmaskingRequested = parsed_request(replays, SPARSE, "r4")
     neighbours = sorted(parsed_request(replays, SPARSE, "r2").sealed)
+    around = replace(near, survivors=frozenset({1, *neighbours[:3]}))
+    yield Case(
+        "fewer survivors than agreed, all close by", SPARSE, "client", "r4", VICTIM, CohortTooSmall, around.to_bytes()
+    )  # fmt: skip
     far = replace(near, survivors=near.survivors - set(neighbours[:3]))
     yield Case(
         "too few survivors in the neighbourhood",
