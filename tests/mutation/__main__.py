@@ -181,6 +181,7 @@ def main() -> int:
         "--seconds", type=float, default=1e9, help="stop after so long; the report says how far it came"
     )
     parser.add_argument("--only", default="", help="mutants whose name holds this text")
+    parser.add_argument("--part", choices=("all", "vital", "others"), default="all")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     # What every child would load again; nothing of the three packages.
@@ -190,7 +191,11 @@ def main() -> int:
     ):  # fmt: skip
         importlib.import_module(name)
     mutants = all_mutants()
-    picked = [each for each in sampled(mutants, options.sample, options.seed) if options.only in each.name]
+    wanted = {"all": (True, False), "vital": (True,), "others": (False,)}[options.part]
+    picked = [
+        each for each in sampled(mutants, options.sample, options.seed)
+        if options.only in each.name and bool(vital(each)) in wanted
+    ]  # fmt: skip
     started, results = time.monotonic(), list[tuple[Mutant, str]]()
     for mutant in picked:
         if time.monotonic() - started > options.seconds:

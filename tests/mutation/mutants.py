@@ -164,6 +164,6 @@ def _of_constant(node: ast.Constant) -> Iterator[tuple[str, ast.AST]]:
     elif isinstance(value, int | float):
         yield f"{value} to {value + 1}", ast.Constant(value + 1)
     elif isinstance(value, str):
-        yield f"{value[:20]!r} to another text", ast.Constant(value + "x")
+        yield f"{value[:20]!r} to another text", ast.Constant("x" + value)
     elif isinstance(value, bytes):
-        yield f"{value[:20]!r} to other bytes", ast.Constant(value + b"x")
+        yield f"{value[:20]!r} to other bytes", ast.Constant(b"x" + value)
