@@ -65,7 +65,7 @@ def vital(mutant: Mutant) -> str:
     return ""
 
 
-def tests_for(path: str) -> list[str]:
+def judges_of(path: str) -> list[str]:
     """The module's own tests first, then what the packages share; in the order in which they are tried."""
     package, _, rest = path.partition("/")
     folder, _, name = rest.rpartition("/")
@@ -95,10 +95,11 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != self._name:
             return None
+        file = ROOT / self._path
+        inside = [str(file.parent)] if file.name == "__init__.py" else None
         return importlib.util.spec_from_file_location(
-            fullname, ROOT / self._path, loader=self,
-            submodule_search_locations=[str((ROOT / self._path).parent)] if self._path.endswith("__init__.py") else None,
-        )  # type: ignore[arg-type]  # fmt: skip
+            fullname, file, loader=self, submodule_search_locations=inside
+        )
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
         return None
@@ -139,7 +140,7 @@ def _judged(finder: _Finder | None, path: str) -> int:
     arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not nightly"]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        for tests in tests_for(path):
+        for tests in judges_of(path):
             code = pytest.main([*arguments, tests])
             if code not in (0, 5):
                 return 1
