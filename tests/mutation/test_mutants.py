@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.__main__ import VITAL, all_mutants, sampled, judges_of, vital
+from tests.mutation.__main__ import VITAL, all_mutants, judges_of, sampled, vital
 from tests.mutation.mutants import mutants_of, mutated
 
 TEXT = '''
