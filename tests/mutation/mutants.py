@@ -114,7 +114,13 @@ def _statement(node: ast.AST, function: str) -> Iterator[tuple[ast.AST, str]]:
         return
     yield node, function
     for child in ast.iter_child_nodes(node):
-        yield from _statement(child, function)
+        if not (_is_reader(node) and isinstance(child, ast.Constant) and isinstance(child.value, str)):
+            yield from _statement(child, function)
+
+
+def _is_reader(node: ast.AST) -> bool:
+    """A reader's one text is what it calls the message in its errors."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Reader"
 
 
 def _is_error(callee: ast.expr) -> bool:

@@ -1,0 +1,54 @@
+"""Digests that two versions compare, pinned: whoever changes one changes the wire format, and has to say so."""
+
+import numpy as np
+from flwr.app import ConfigRecord
+
+from arithmetic.layout import Kind, TensorEntry, VectorSpec
+from wire.records import config_digest, model_digest, pack_arrays
+from wire.rounds import Purpose
+from wire.scalars import FRACTION_BITS, ScalarLayout
+from wire.settings import layout_digest
+
+SPEC = VectorSpec(
+    (
+        TensorEntry("weight", (2, 3), "float32", Kind.FLOAT),
+        TensorEntry("count", (), "int64", Kind.INTEGER),
+        TensorEntry("tied", (2, 3), "float32", Kind.TIED, "weight"),
+    )
+)
+TRAINING = ScalarLayout.of(Purpose.TRAINING, ("accuracy",), 1, adaptive_clipping=True)
+
+
+def test_the_scalars_of_a_training_session_are_these() -> None:
+    whole = ("evaluation examples", "weight", "weights clamped")
+    fractions = ("evaluation loss", "evaluation metric accuracy", "training loss * weight")
+    found = dict(zip(TRAINING.names, TRAINING.fraction_bits, strict=True))
+    assert [found[name] for name in whole] == [0, 0, 0]
+    assert [found[name] for name in fractions] == [FRACTION_BITS] * 3
+    above = [name for name in TRAINING.names if name.startswith("entries above bound / 4^")]
+    assert [found[name] for name in above] == [0] * len(above)
+    assert found["updates within the clipping norm, with noise"] == 0
+    assert set(found) == {*whole, *fractions, *above, "updates within the clipping norm, with noise"}
+    assert TRAINING.length == len(TRAINING.names) + 1
+
+
+def test_layouts_have_the_digests_that_other_versions_know() -> None:
+    assert SPEC.digest.hex() == "94193fa20b7ab93f740d3dbe18c9b603b1541e292f35478d0cd28478142b6a62"
+    assert TRAINING.digest.hex() == "c0466dce8316a6627a2078c39515a8bba6fd480a7bca52a62c98a9c40d687fef"
+    assert (
+        ScalarLayout.of(Purpose.EVALUATION, (), 0).digest.hex()
+        == "a2d79006677a0bfd15a5c787430c7690d06a5afa410ffd81b545aeec3eb06220"
+    )
+    assert (
+        layout_digest(SPEC, TRAINING).hex()
+        == "82ab84d209d9b903d0bf6cee9279c9ce463a1e9ad85c42c7408f21c133357b0e"
+    )
+
+
+def test_models_and_configurations_have_the_digests_that_other_versions_know() -> None:
+    model = pack_arrays(
+        {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "count": np.array(7, np.int64)}
+    )
+    assert model_digest(model).hex() == "2153a91f7f1dd894cba62a2c39eb923f60e8394945779493b0afb1011810e80c"
+    config = ConfigRecord({"b": 1, "a": "text", "rate": 0.5, "on": True, "raw": b"\x00\x01"})
+    assert config_digest(config).hex() == "c367658c149c0af7756f98a8411c24c178998bd846e436e329767c0ec3addee5"
