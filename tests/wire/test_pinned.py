@@ -4,6 +4,8 @@ import numpy as np
 from flwr.app import ConfigRecord
 
 from arithmetic.layout import Kind, TensorEntry, VectorSpec
+from arithmetic.residues import to_signed
+from wire.questions import Bounds, Question, Summand
 from wire.records import config_digest, model_digest, pack_arrays
 from wire.rounds import Purpose
 from wire.scalars import FRACTION_BITS, ScalarLayout
@@ -52,3 +54,15 @@ def test_models_and_configurations_have_the_digests_that_other_versions_know() -
     assert model_digest(model).hex() == "2153a91f7f1dd894cba62a2c39eb923f60e8394945779493b0afb1011810e80c"
     config = ConfigRecord({"b": 1, "a": "text", "rate": 0.5, "on": True, "raw": b"\x00\x01"})
     assert config_digest(config).hex() == "c367658c149c0af7756f98a8411c24c178998bd846e436e329767c0ec3addee5"
+
+
+def test_sums_travel_as_limbs_of_32_bits_the_last_with_the_sign() -> None:
+    question = Question(
+        table="a.csv",
+        columns={"x": Bounds(low=-1.0, high=1.0)},
+        sums=(Summand(), Summand(of=("x",)), Summand(of=("x", "x"))),
+    )
+    words = question.encode([7, -(2**33) + 5, 2**130 + 2**32 + 1], cohort=3)
+    assert to_signed(words, 64).tolist() == [7, 5, -2, -1, 1, 1, 0, 0, 4]
+    # 1.0 has the exponent 1 in frexp: a value counts in steps of 2^-51 of it.
+    assert question.exact(question.sums[1], 2**51) == 1
