@@ -1,15 +1,16 @@
 """Digests that two versions compare, pinned: whoever changes one changes the wire format, and has to say so."""
 
 import numpy as np
-from flwr.app import ConfigRecord
+from flwr.app import ConfigRecord, RecordDict
 
 from arithmetic.layout import Kind, TensorEntry, VectorSpec
 from arithmetic.residues import to_signed
+from wire.kept_state import begin_round, finish_round, keep_layout, pin, put
 from wire.questions import Bounds, Question, Summand
-from wire.records import config_digest, model_digest, pack_arrays
-from wire.rounds import Purpose
+from wire.records import config_digest, model_digest, pack_arrays, reply_record, request_record
+from wire.rounds import ProtocolRound, Purpose
 from wire.scalars import FRACTION_BITS, ScalarLayout
-from wire.settings import layout_digest
+from wire.settings import Job, agreed_record, layout_digest
 
 SPEC = VectorSpec(
     (
@@ -66,3 +67,42 @@ def test_sums_travel_as_limbs_of_32_bits_the_last_with_the_sign() -> None:
     assert to_signed(words, 64).tolist() == [7, 5, 2**32 - 2, -1, 1, 1, 0, 0, 4]
     # 1.0 has the exponent 1 in frexp: a value counts in steps of 2^-51 of it.
     assert question.exact(question.sums[1], 2**51) == 1
+
+
+def test_records_have_the_keys_and_types_that_other_versions_know() -> None:
+    reply = reply_record(b"abc")
+    assert list(reply) == ["chorus"]
+    message = reply.array_records["chorus"]["message"]
+    assert (message.dtype, tuple(message.shape), message.stype, message.data) == (
+        "uint8", (3,), "chorus.message", b"abc",
+    )  # fmt: skip
+    model = pack_arrays({"weight": np.zeros(2, np.float32)})
+    assert (model["weight"].dtype, tuple(model["weight"].shape), model["weight"].stype) == (
+        "float32",
+        (2,),
+        "chorus.raw",
+    )
+    assert set(request_record(b"abc", model, ConfigRecord({}))) == {"chorus", "arrays", "config"}
+    agreed = agreed_record(ConfigRecord({}), Purpose.TRAINING, Job.TRAIN, b"d", {"encoding-bound": 1.0})
+    assert dict(agreed) == {
+        "purpose": "training",
+        "job": "train",
+        "layout-digest": b"d",
+        "encoding-bound": 1.0,
+    }
+
+
+def test_what_a_node_keeps_is_found_by_the_version_that_follows() -> None:
+    store = RecordDict()
+    put(store, ProtocolRound.MASKED_INPUT, b"state", b"update")
+    begin_round(store, 3)
+    finish_round(store)
+    keep_layout(store, b"layout")
+    pin(store, b"key")
+    assert dict(store.config_records["chorus"]) == {"awaited": "r2", "state": b"state", "update": b"update"}
+    assert dict(store.config_records["chorus run"]) == {
+        "begun": 3,
+        "round": 3,
+        "layout": b"layout",
+        "pinned": b"key",
+    }
