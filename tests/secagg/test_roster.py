@@ -168,3 +168,10 @@ def test_a_roster_expires_at_its_second() -> None:
         with pytest.raises(NotAuthentic, match="expired"):
             ROSTER.check_time(late)
     dataclasses.replace(ROSTER, not_after=0).check_time(2.0**40)
+
+
+def test_serial_and_expiry_go_up_to_what_their_fields_hold() -> None:
+    assert Roster("f", 2**32 - 1, 2**40, MEMBERS).to_bytes()
+    for serial, not_after in ((2**32, 0), (0, 0), (1, 2**40 + 1), (1, -1)):
+        with pytest.raises(ParameterError):
+            Roster("f", serial, not_after, MEMBERS)

@@ -286,11 +286,11 @@ class Mini:
         return sealed
 
     def _sealed(self, u: int, v: int, of_key: int, of_seed: int) -> bytes:
-        mine, theirs = (self.people[self.cohort[index]] for index in (u, v))
-        key = derive(agree(mine.private[1], theirs.keys[32:]), "channel", self.context, u, v)
+        own, theirs = self.people[self.cohort[u]], self.people[self.cohort[v]].keys
+        key = derive(agree(own.private[1], theirs[32:]), "channel", self.context, u, v)
         cipher = AES.new(key, AES.MODE_GCM, nonce=bytes(12))
         named = number(u, 8) + number(v, 8)
-        cipher.update(self.context + named + mine.keys[:32] + theirs.keys[:32])
+        cipher.update(self.context + named + own.keys[:32] + theirs[:32])
         body, tag = cipher.encrypt_and_digest(number(of_key, 33) + number(of_seed, 33))
         tags = [
             digest("share tag", self.context, kind, named, number(share, 33))[:16]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from secagg.client.states import AwaitingSurvivors
+from secagg.client.states import AwaitingShares, AwaitingSurvivors
 from secagg.errors import CohortTooSmall, MalformedMessage, Misbehaviour, OutOfTurn, SuspectServer
 from secagg.messages import SharesDelivered, SurvivorsAnnounced, UnmaskingRequested
 from secagg.sealed import CIPHERTEXT_BYTES
@@ -88,14 +88,23 @@ def _r2(replays: Mapping[str, Replay]) -> Iterator[Case]:
     active: SharesDelivered = parsed_request(replays, ACTIVE, "r2")
     many = {peer: _flipped(each, 0) if peer in (2, 3) else each for peer, each in active.sealed.items()}
     yield case("more bad shares than colluders", SuspectServer, replace(active, sealed=many), session=ACTIVE)
+    kept = replays[SPARSE].kept("r2", VICTIM)
+    assert kept is not None
+    state = AwaitingShares.from_bytes(kept)
+    near = min(state.peers)
+    shown = {**state.peers, near: replace(state.peers[near], mask=_flipped(state.peers[near].mask, 0))}
+    misled = replace(state, peers=shown).to_bytes()
+    honest = replays[SPARSE].request("r2", VICTIM)
+    what = "a neighbour that was shown with another mask key"
+    yield case(what, Misbehaviour, honest, session=SPARSE, state=misled, culprit=near)
     wide: SharesDelivered = parsed_request(replays, SPARSE, "r2")
     around = dict(list(wide.sealed.items())[:3])
     few = replace(wide, sharers=frozenset({1, *around}), sealed=around)
     yield case("fewer sharers than survivors are due, all close by", CohortTooSmall, few, session=SPARSE)
-    near: SharesDelivered = parsed_request(replays, ACTIVE_SPARSE, "r2")
-    kept = dict(list(near.sealed.items())[:2])
-    gone = near.sharers - (set(near.sealed) - set(kept))
-    close = replace(near, sharers=gone, sealed=kept)
+    few: SharesDelivered = parsed_request(replays, ACTIVE_SPARSE, "r2")
+    two_of = dict(list(few.sealed.items())[:2])
+    gone = few.sharers - (set(few.sealed) - set(two_of))
+    close = replace(few, sharers=gone, sealed=two_of)
     yield case("too few sharers in the neighbourhood", CohortTooSmall, close, session=ACTIVE_SPARSE)
 
 

@@ -106,3 +106,11 @@ def test_what_a_node_keeps_is_found_by_the_version_that_follows() -> None:
         "layout": b"layout",
         "pinned": b"key",
     }
+
+
+def test_a_name_that_is_no_text_has_a_digest_of_its_own() -> None:
+    lone = [
+        VectorSpec((TensorEntry(name, (2,), "float32", Kind.FLOAT),)).digest
+        for name in ("\ud800", "\udfff", "?")
+    ]
+    assert len(set(lone)) == 3
