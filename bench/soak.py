@@ -106,8 +106,8 @@ def steps(rounds: int) -> list[Sample]:
     return found
 
 
-def flower(rounds: int) -> tuple[list[Sample], int, bool]:
-    """A real simulation: samples of all its processes, server rounds that ended, and whether it ended well."""
+def flower(rounds: int) -> tuple[list[Sample], int, str]:
+    """A real simulation: samples of all its processes, server rounds with a new model, and how it ended."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "run"
         command = [
@@ -121,7 +121,9 @@ def flower(rounds: int) -> tuple[list[Sample], int, bool]:
             if done and (not found or done > found[-1].rounds):
                 found.append(sample(done, family(run.pid)))
             time.sleep(0.5)
-        return found, _ended(directory / "metrics.jsonl"), run.returncode == 0
+        failures = [line for line in read_lines(directory / "events.jsonl") if "failed" in line["event"]]
+        told = "; ".join(str(line) for line in failures) or "no failure"
+        return found, _ended(directory / "metrics.jsonl"), f"exit code {run.returncode}; {told}"
 
 
 def _ended(metrics: Path) -> int:
@@ -148,9 +150,9 @@ def _measured(options: argparse.Namespace) -> Iterator[Row]:
         yield from rows(f"{rounds} rounds of the steps", steps(rounds), "at most 1")
         return
     rounds = 3 if options.quick else options.rounds or FLOWER_ROUNDS
-    samples, ended, well = flower(rounds)
+    samples, ended, how = flower(rounds)
     case = f"{rounds} rounds of a simulation, all processes"
-    yield Row(f"{case}: rounds that ended", ended, None, "", "the run ended well" if well else "it FAILED")
+    yield Row(f"{case}: rounds that ended", ended, None, "", how)
     yield from rows(case, samples, "with Ray's own")
 
 

@@ -11,7 +11,13 @@ from tests.support.launched import ROOT
 ROWS = {"alive": 6, "late": 6, "broken": 8, "words": 11, "sweep": 4}
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow) for case in ROWS])
+# What the others call, the tests of `tests/leakage` call as well.
+OFTEN = {"late", "sweep"}
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in OFTEN else pytest.param(case, marks=pytest.mark.nightly) for case in ROWS]
+)
 def test_a_quick_run_ends_with_one_object_a_line(case: str) -> None:
     command = [sys.executable, "-m", "bench.leakage", "--quick", "--json", "--case", case]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)

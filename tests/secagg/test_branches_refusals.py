@@ -35,6 +35,7 @@ from secagg.messages import (
 from secagg.params import SESSION_BYTES, SecAggParams, Session
 from secagg.primitives import KeyPair, PrivateKey
 from secagg.server.r0_advertise_keys import KeyCollection
+from secagg.server.r2_masked_input import InputCollection
 from tests.support.cohort import Cohort, ShakeEntropy, oracle_inputs, tampering
 
 CLIENTS = (1, 2, 3, 4, 5)
@@ -251,3 +252,20 @@ def test_a_state_that_signed_knows_how_many_advertised() -> None:
     cohort = played(ACTIVE)
     state = AwaitingSignatures.from_bytes(cohort.states["r4", 1])
     assert state.advertised == AwaitingSurvivors.from_bytes(cohort.states["r3", 1]).advertised == 5
+
+
+def test_survivors_in_two_parts_of_the_graph_stay_masked() -> None:
+    """The neighbours of one client vanish before r2: its vector would come out alone."""
+    params = SecAggParams(16, 2, 4, 3, 24, 20, 3)
+    inputs = oracle_inputs(tuple(range(1, 17)), 20)
+    neighbours = Cohort(params, inputs).run().neighbours[1]
+    outcome = Cohort(params, inputs).run(dict.fromkeys(neighbours, "r2"))
+    assert outcome.unmasked is None
+    assert isinstance(outcome.error, CohortTooSmall)
+    assert "in one connected part" in str(outcome.error)
+
+
+def test_survivors_of_a_curious_session_are_not_announced_for_signatures(cohort: Cohort) -> None:
+    collection = InputCollection(cohort.collection.agreement, {}, {})
+    with pytest.raises(ParameterError, match="active server only"):
+        collection.close_active()
