@@ -71,7 +71,10 @@ def parse_roster(data: bytes, authority: bytes) -> Roster:
         parsed = _File.model_validate(json.loads(data, object_pairs_hook=_once))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        # A key that is one too many stands here as the file spells it, whatever that is.
+        where = ".".join(
+            ascii(part)[1:-1][:80] if isinstance(part, str) else str(part) for part in first["loc"]
+        )
         raise RosterUnusable(f"the roster cannot be used: {where}: {first['msg']}; get it anew") from None
     except (ValueError, RecursionError):
         raise RosterUnusable("the roster is no JSON in UTF-8; get it anew") from None

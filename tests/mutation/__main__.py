@@ -71,7 +71,11 @@ def judges_of(path: str) -> list[str]:
     folder, _, name = rest.rpartition("/")
     own = ROOT / "tests" / package / folder / f"test_{name}"
     shared = {
-        "secagg": ["tests/secagg/test_vectors_kit.py", "tests/secagg", "tests/arithmetic/test_packing.py"],
+        "secagg": [
+            "tests/secagg/test_vectors_kit.py",
+            "tests/secagg",
+            "tests/adversary/test_client_messages.py",
+        ],
         "arithmetic": [
             "tests/arithmetic",
             "tests/secagg/test_vectors_kit.py",

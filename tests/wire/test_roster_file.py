@@ -201,3 +201,12 @@ def test_refusals_repeat_nothing_of_the_file() -> None:
 def test_the_digest_of_a_parsed_roster_is_that_of_the_signed_one() -> None:
     assert parsed(GOOD).digest == ROSTER.digest
     assert dataclasses.replace(ROSTER, serial=8).digest != ROSTER.digest
+
+
+def test_bad_input_78_a_key_too_many_is_named_on_one_printable_line() -> None:
+    for key in ("revok\x7fd", "\x1b[31m\n", "x" * 10**6):
+        table = json.dumps({"federation": "f", "serial": 1, "members": [], "signature": "0" * 128, key: 1})
+        with pytest.raises(RosterUnusable) as caught:
+            parse_roster(table.encode(), bytes(32))
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 300
