@@ -85,11 +85,15 @@ def spectral(octets: Octets) -> float:
 
 
 def birthday_spacings(octets: Octets) -> float:
-    """Marsaglia, "The Marsaglia random number CDROM" (1995): 1024 birthdays of 2^24 days, 16 equal spacings a year."""
-    years = np.sort((octets.view("<u4") >> 8).reshape(-1, 1024).astype(np.int64), axis=1)
+    """Marsaglia, "The Marsaglia random number CDROM" (1995): 4096 birthdays of 2^32 days, 4 equal spacings a year.
+
+    The number is nearly Poisson with mean m^3 / 4n. With 1024 birthdays of 2^24 days, which is more usual, the mean is
+    1.4 % less than that, and a hundred stretches of any sound generator show it.
+    """
+    years = np.sort(octets.view("<u4").reshape(-1, 4096).astype(np.int64), axis=1)
     spacings = np.sort(np.diff(years, axis=1, prepend=0), axis=1)
     equal = int((np.diff(spacings, axis=1) == 0).sum())
-    return _two_sided((equal - 16 * len(years)) / sqrt(16 * len(years)))
+    return _two_sided((equal - 4 * len(years)) / sqrt(4 * len(years)))
 
 
 def values(octets: Octets) -> float:
