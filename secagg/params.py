@@ -18,7 +18,7 @@ from secagg.graph import MOST_CLIENTS, Graph
 from secagg.primitives import digest
 
 FORMAT_VERSION = 2
-CODE_VERSION = b"chorus secagg 2"
+CODE_VERSION = b"chorus secagg 3"
 SESSION_BYTES = 32
 MOST_LENGTH = 1 << 33
 _TAG_PARAMS = 0x50

@@ -238,7 +238,7 @@ class Mini:
             behind = roster + members + b"".join(person.credential[5:] for person in people.values())
             stand = digest("standing", roster, members)
         self.context = digest(
-            "context", b"chorus secagg 2", self.identifier, number(self.about["server_round"], 8), self._params(),
+            "context", b"chorus secagg 3", self.identifier, number(self.about["server_round"], 8), self._params(),
             self.graph, shown, bytes.fromhex(self.about["model"]), bytes.fromhex(self.about["config"]), stand,
         )  # fmt: skip
         for index in self.cohort:
