@@ -309,7 +309,7 @@ def test_share_serve_query_evaluate_and_shut_down(tmp_path: Path) -> None:
         counted = _figures(f"{COUNT} {alice}")
         assert re.match(r"3\d\d of 359 right: accuracy 0\.[89]\d+\n", counted), counted
         page = (ROOT / "docs" / "share_serve_query.md").read_text(encoding="utf-8")
-        snippet = page[page.index("    from pathlib") : page.index("## Evaluate")]
+        snippet = page[page.index("    from pathlib") : page.index("## In the browser")]
         names = {"inputs": np.zeros((2, 1, 8, 8))}
         exec(textwrap.dedent(snippet).replace("predictions-kits", str(kits)), names)
         assert len(names["reply"].answers) == 2  # type: ignore[attr-defined]
