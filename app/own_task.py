@@ -11,7 +11,6 @@ from typing import Final
 
 from app.config import RunConfig
 from arithmetic.errors import ConfigError
-from clients.tasks import DataSource, load_task
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
@@ -28,9 +27,11 @@ def try_own(config: RunConfig) -> str:
         ConfigError: it would fail in a run, or its module would not be there; one line that says what to mend.
         ChorusError: as a client would say it.
     """
+    from clients.tasks import DataSource, load_task
+    from clients.tasks.trial import tried  # torch: only where there is a task to try
+
     _check_travels(config.task)
     task = load_task(config.task)
-    from clients.tasks.trial import tried  # torch: only where there is a task to try
 
     source = DataSource(config.data_path, 0, config.clients, config.partition, config.dirichlet_alpha)
     clipped = "local" in config.privacy or config.privacy == "distributed"

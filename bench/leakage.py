@@ -12,9 +12,11 @@ Refuses to judge: the tests of `tests/leakage` do.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,9 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+if not __package__:  # as a script: this folder holds modules named like our packages
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from bench.mask_words import battery
 from bench.report import Row, finish, options_of

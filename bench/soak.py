@@ -21,6 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+if not __package__:  # as a script: this folder holds modules named like our packages
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from app.run_directory import read_lines
 from bench.report import Row, finish, options_of
 from secagg.bounds import Adversary

@@ -43,7 +43,7 @@ def tiny_app(tmp_path: Path) -> Path:
     a typed failure, `crashing` by an exception, `silent` by leaving without a word, `waiting` never.
     """
     tree = tmp_path / "tiny"
-    for package in ("app", "arithmetic", "clients"):
+    for package in ("app", "arithmetic", "clients", "privacy", "secagg", "strategies", "wire"):
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__", "tasks"))
     for name in ("server_app.py", "client_app.py"):
         shutil.copy(ROOT / "tests" / "app" / "tiny" / name, tree / "app" / name)

@@ -32,6 +32,7 @@ PACKAGES = (
     "secagg",
     "privacy",
     "arithmetic",
+    "examples",
     "bench/plain",
 )
 BIN = Path(sys.executable).parent

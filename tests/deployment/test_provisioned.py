@@ -148,6 +148,11 @@ def _events(laptop: Laptop) -> list[dict[str, Any]]:
     return list(read_lines(found[0])) if found else []
 
 
+def ended(event: dict[str, Any], protocol_round: str) -> bool:
+    """Whether it says that this protocol round has ended."""
+    return event["event"] == "protocol_round" and event["protocol_round"] == protocol_round
+
+
 @pytest.fixture(scope="module")
 def events(laptop: Laptop) -> list[dict[str, Any]]:
     """What a run wrote of which the SuperLink was killed in r2 of the first server round, and a node in that of the
@@ -159,7 +164,7 @@ def events(laptop: Laptop) -> list[dict[str, Any]]:
     submitted, end, killed = _submit(laptop), time.monotonic() + 400, False
     while not (found := _events(laptop)) or found[-1]["event"] not in ("run_finished", "run_failed"):
         assert time.monotonic() < end, laptop.said("submit")[-3000:] + laptop.said("server")
-        shared = [event["server_round"] for event in found if event.get("protocol_round") == "r1"]
+        shared = [event["server_round"] for event in found if ended(event, "r1")]
         if shared == [1] and not killed:
             laptop.kill_program("server", "flower-superlink")
             killed = True
@@ -185,7 +190,7 @@ def test_a_node_with_a_wrong_key_is_refused_in_one_line(laptop: Laptop) -> None:
         )
     )
     (kit / "node.key").write_bytes(make_node_key().private)
-    said = laptop.run(f"scripts/supernode {kit}", code=2)
+    said = laptop.run(f"scripts/supernode {kit}", code=3)
     assert said.splitlines()[-1].startswith("CH-P07  the SuperLink does not know this node's key")
     assert "Traceback" not in said
     line = laptop.run(f"scripts/doctor node {kit}", code=4).splitlines()[-1]
@@ -233,7 +238,7 @@ def test_nothing_went_over_the_network_in_the_clear(laptop: Laptop, events: list
 def test_every_session_held_against_a_server_that_cheats(events: list[dict[str, Any]]) -> None:
     started = events[0]
     assert (started["event"], started["adversary"]) == ("run_started", "active")
-    trips = [event for event in events if event.get("protocol_round") == "r3"]
+    trips = [event for event in events if ended(event, "r3")]
     assert [trip["answered"] for trip in trips] == [NODES, NODES - 1, NODES - 1]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.launched import ROOT, Finished, run
 
-PACKAGES = ("app", "strategies", "clients", "wire", "paillier", "secagg", "privacy", "arithmetic")
+PACKAGES = ("app", "strategies", "clients", "wire", "paillier", "secagg", "privacy", "arithmetic", "examples")
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,8 @@ def test_events_hold_ids_and_counts_only(dropped_run: Finished) -> None:
     text = (dropped_run.directory / "events.jsonl").read_text()
     names = {json.loads(line)["event"] for line in text.splitlines()}
     assert names == {
-        "run_started", "cohort_ready", "session_opened", "protocol_round", "round_finished", "run_finished",
+        "run_started", "run_expected", "cohort_ready", "session_opened", "protocol_round_underway", "protocol_round",
+        "round_finished", "run_finished",
     }  # fmt: skip
     long_numbers = [word for word in text.replace('"', " ").split() if len(word) > 66]
     assert not long_numbers
