@@ -266,7 +266,7 @@ def test_a_good_run_exits_0_and_leaves_the_run_directory_only(
     assert (code, err) == (0, "")
     assert [e["event"] for e in events][-1] == "run_finished"
     written = sorted(path.name for path in run.folder.iterdir())
-    assert written == ["config.toml", "events.jsonl", "metrics.jsonl", "superlink.log"]
+    assert written == ["config.toml", "events.jsonl", "metrics.jsonl", "report.html", "superlink.log"]
     assert len(list(read_lines(run.folder / "metrics.jsonl"))) == 2
     for event in events:
         for where in event.get("where", ()):
@@ -312,5 +312,6 @@ def test_a_signal_ends_everything(start: Callable[..., Run], number: signal.Sign
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "config.toml",
         "events.jsonl",
+        "report.html",
         "superlink.log",
     ]
